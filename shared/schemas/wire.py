@@ -1,0 +1,210 @@
+"""Messages on the wire: CloudEvents in Kafka's binary mode, JSON values, our own partitioner.
+
+`encode` makes a record of one message; `pack` makes one of many, for the internal topics, where every message of a batch for one
+destination travels together. `decode` is the only way in: it validates everything once and raises `BadRecord`, which names the field
+and the remedy. Headers and keys are treated as hostile.
+"""
+
+import json
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from shared.schemas import commands, events
+
+MAX_VALUE_BYTES = 900_000
+"""A record may not be larger: one big record would fail the whole produce batch at the broker."""
+MAX_PACKED = 500
+"""Messages in one packed record."""
+SCHEMA = "v1"
+
+_MESSAGES: tuple[type[Any], ...] = (
+    commands.ReceiveStock,
+    commands.AdjustStock,
+    commands.ReserveLine,
+    commands.ReserveChain,
+    commands.Release,
+    commands.ReturnBaton,
+    commands.Activate,
+    commands.MarkPicking,
+    commands.UnmarkPicking,
+    commands.Consume,
+    events.Outcome,
+    events.Wake,
+    events.OrderChanged,
+    events.AllocationChanged,
+    events.StockMoved,
+    events.StockCommandRefused,
+    events.StockLevelChanged,
+)
+ADAPTERS: dict[str, TypeAdapter[Any]] = {message.type: TypeAdapter(message) for message in _MESSAGES}
+"""Message type to its validator; the keys are the closed set of released messages."""
+_PACKS: dict[str, TypeAdapter[Any]] = {
+    "reservations": TypeAdapter(tuple[Annotated[commands.ReservationCommand, Field(discriminator="type")], ...]),
+    "outcomes": TypeAdapter(tuple[Annotated[events.Outcome | events.Wake, Field(discriminator="type")], ...]),
+}
+
+
+class BadRecord(Exception):
+    """The record cannot be read. Mend the sender, then replay or discard the dead letter."""
+
+    def __init__(self, reason: str, field: str = "", *, newer: bool = False) -> None:
+        super().__init__(f"{field}: {reason}" if field else reason)
+        self.reason, self.field, self.newer = reason, field, newer
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is written: key, value, headers. The partition is `partition_of(key, count)` unless the sender names one."""
+
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The headers of a record that our own single-writer sources set: `source` names state partition and incarnation, `sequence` rises
+    by one per record of that source, so that a reader keeps one high-water mark per source."""
+
+    source: str
+    sequence: int
+
+
+def partition_of(key: str | bytes, count: int) -> int:
+    """The partition of a key among `count`. CRC-32: stable for ever, the same in every language."""
+    return zlib.crc32(key if isinstance(key, bytes) else key.encode()) % count
+
+
+def headers(
+    kind: str, subject: str, envelope: Envelope, time: datetime, traceparent: str | None = None
+) -> tuple[tuple[str, bytes], ...]:
+    """CloudEvents attributes of one record. The id is source and sequence: the same record has the same id when published again."""
+    base = (
+        ("ce_specversion", b"1.0"),
+        ("ce_id", f"{envelope.source}:{envelope.sequence}".encode()),
+        ("ce_source", f"/earmark/{envelope.source}".encode()),
+        ("ce_type", f"earmark.{kind}.{SCHEMA}".encode()),
+        ("ce_time", time.isoformat().encode()),
+        ("ce_subject", subject.encode()),
+        ("ce_dataschema", f"earmark:{kind}:{SCHEMA}".encode()),
+        ("content-type", b"application/json"),
+        ("earmark_source", envelope.source.encode()),
+        ("earmark_sequence", str(envelope.sequence).encode()),
+    )
+    return (*base, ("traceparent", traceparent.encode())) if traceparent else base
+
+
+def encode(message: Any, *, key: str, envelope: Envelope, time: datetime, traceparent: str | None = None) -> Record:
+    """One message as one record."""
+    kind: str = message.type
+    return Record(
+        key.encode(),
+        ADAPTERS[kind].dump_json(message, exclude_none=True),
+        headers(kind, key, envelope, time, traceparent),
+    )
+
+
+def pack(name: str, messages: Sequence[Any], *, envelope: Envelope, time: datetime) -> Record:
+    """Many internal messages as one record; `name` is `reservations` or `outcomes`. Raises ValueError above the limits."""
+    value = _PACKS[name].dump_json(tuple(messages), exclude_none=True)
+    if len(value) > MAX_VALUE_BYTES and len(messages) > 1:
+        raise ValueError(f"{len(value)} bytes in one record; pack fewer messages")
+    return Record(envelope.source.encode(), value, headers(f"{name}.pack", name, envelope, time))
+
+
+def packs(name: str, messages: Sequence[Any], *, source: str, first_sequence: int, time: datetime) -> list[Record]:
+    """As few records as the limits allow, in order, numbered from `first_sequence`."""
+    records: list[Record] = []
+    for start in range(0, len(messages), MAX_PACKED):
+        records.extend(_split(name, messages[start : start + MAX_PACKED], source, first_sequence + len(records), time))
+    return records
+
+
+def _split(name: str, messages: Sequence[Any], source: str, sequence: int, time: datetime) -> list[Record]:
+    try:
+        return [pack(name, messages, envelope=Envelope(source, sequence), time=time)]
+    except ValueError:
+        half = len(messages) // 2
+        left = _split(name, messages[:half], source, sequence, time)
+        return left + _split(name, messages[half:], source, sequence + len(left), time)
+
+
+def header_map(raw: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
+    """Headers as text; what is not UTF-8 is dropped. The first of a repeated name counts."""
+    found: dict[str, str] = {}
+    for name, value in raw:
+        if name not in found and value is not None:
+            try:
+                found[name] = value.decode()
+            except UnicodeDecodeError:
+                continue
+    return found
+
+
+def envelope_of(found: dict[str, str]) -> Envelope:
+    """The envelope of an internal record. Raises BadRecord."""
+    try:
+        return Envelope(found["earmark_source"], int(found["earmark_sequence"]))
+    except (KeyError, ValueError) as error:
+        raise BadRecord(
+            "not written by the allocator: no usable earmark_source and earmark_sequence headers", "headers"
+        ) from error
+
+
+def decode(value: bytes | None, found: dict[str, str], accepted: frozenset[str] | set[str]) -> tuple[Any, ...]:
+    """The messages of one record: many of a pack, else one. `accepted`: the ce_type kinds this reader takes. Raises BadRecord."""
+    kind = _kind_of(found, accepted)
+    if value is None:
+        raise BadRecord("a tombstone where a message is needed; send the message", "value")
+    if len(value) > 2 * MAX_VALUE_BYTES:
+        raise BadRecord(f"{len(value)} bytes; send at most {MAX_VALUE_BYTES}", "value")
+    adapter = _PACKS.get(kind.removesuffix(".pack")) if kind.endswith(".pack") else ADAPTERS[kind]
+    assert adapter is not None, kind
+    _refuse_doubled_names(value, kind)
+    try:
+        message = adapter.validate_json(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise BadRecord(str(first["msg"]), ".".join(map(str, first["loc"])) or "value") from error
+    return message if isinstance(message, tuple) else (message,)
+
+
+def _kind_of(found: dict[str, str], accepted: frozenset[str] | set[str]) -> str:
+    name = found.get("ce_type", "")
+    kind, _, version = name.removeprefix("earmark.").rpartition(".")
+    if not name.startswith("earmark.") or kind not in accepted:
+        raise BadRecord(
+            f"the type {name[:80]!r} does not belong on this topic; it takes {', '.join(sorted(accepted))}", "ce_type"
+        )
+    if version != SCHEMA:
+        newer = version[:1] == "v" and version[1:].isdigit() and int(version[1:]) > int(SCHEMA[1:])
+        raise BadRecord(
+            f"schema {version[:20]!r} of {kind}; this reader knows {SCHEMA}: upgrade it, then replay",
+            "ce_type",
+            newer=newer,
+        )
+    return kind
+
+
+def _refuse_doubled_names(value: bytes, kind: str) -> None:
+    """JSON allows a name twice and readers differ in which they take; ours takes neither. Packs are our own and are spared the cost."""
+    if kind.endswith(".pack"):
+        return
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) != len(pairs):
+            names = [name for name, _ in pairs]
+            doubled = next(name for name in names if names.count(name) > 1)
+            raise BadRecord("the name stands twice in one object; keep one", doubled[:80])
+        return made
+
+    try:
+        json.loads(value, object_pairs_hook=once)
+    except (ValueError, RecursionError) as error:
+        raise BadRecord("not JSON in UTF-8", "value") from error
