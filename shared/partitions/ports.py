@@ -28,9 +28,7 @@ class PartitionStore(Protocol):
     async def rollback(self) -> None:
         """Never raises: a connection that cannot roll back is dropped."""
 
-    async def advance(
-        self, epoch: int, batch_no: int, positions: Mapping[str, Position], published_sequence: int
-    ) -> datetime:
+    async def advance(self, epoch: int, batch_no: int, positions: Mapping[str, Position], published_sequence: int) -> datetime:
         """The fence, first statement of every batch: compare and set on (epoch, batch_no), raise batch_no by one, store the positions.
         Returns the batch's logical time: the later of the database's clock and the last batch's. Raises FenceLost."""
 

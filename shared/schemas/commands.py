@@ -217,7 +217,5 @@ class Consume:
 
 
 InventoryCommand = ReceiveStock | AdjustStock
-ReservationCommand = (
-    ReserveLine | ReserveChain | Release | ReturnBaton | Activate | MarkPicking | UnmarkPicking | Consume
-)
+ReservationCommand = ReserveLine | ReserveChain | Release | ReturnBaton | Activate | MarkPicking | UnmarkPicking | Consume
 StockCommand = InventoryCommand | ReservationCommand

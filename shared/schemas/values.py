@@ -26,9 +26,7 @@ Lot = Identifier
 Label = Identifier
 Sku = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9 _.\-]{0,62}[A-Za-z0-9_.\-])?$")]
 """1 to 64 characters; single products of real catalogues hold spaces (`BANK CHARGES`), none at the ends."""
-DemandId = Annotated[
-    str, StringConstraints(pattern=r"^[a-z\-]{1,32}/[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}/[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$")
-]
+DemandId = Annotated[str, StringConstraints(pattern=r"^[a-z\-]{1,32}/[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}/[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$")]
 """`kind/merchant/id`, for example `sales-order/acme/SO-2611-0042`."""
 CommandId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/\-]{0,199}$")]
 Units = Annotated[int, Field(ge=1, le=MAX_UNITS)]

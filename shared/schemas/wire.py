@@ -80,9 +80,7 @@ def partition_of(key: str | bytes, count: int) -> int:
     return zlib.crc32(key if isinstance(key, bytes) else key.encode()) % count
 
 
-def headers(
-    kind: str, subject: str, envelope: Envelope, time: datetime, traceparent: str | None = None
-) -> tuple[tuple[str, bytes], ...]:
+def headers(kind: str, subject: str, envelope: Envelope, time: datetime, traceparent: str | None = None) -> tuple[tuple[str, bytes], ...]:
     """CloudEvents attributes of one record. The id is source and sequence: the same record has the same id when published again."""
     base = (
         ("ce_specversion", b"1.0"),
@@ -151,9 +149,7 @@ def envelope_of(found: dict[str, str]) -> Envelope:
     try:
         return Envelope(found["earmark_source"], int(found["earmark_sequence"]))
     except (KeyError, ValueError) as error:
-        raise BadRecord(
-            "not written by the allocator: no usable earmark_source and earmark_sequence headers", "headers"
-        ) from error
+        raise BadRecord("not written by the allocator: no usable earmark_source and earmark_sequence headers", "headers") from error
 
 
 def decode(value: bytes | None, found: dict[str, str], accepted: frozenset[str] | set[str]) -> tuple[Any, ...]:
@@ -178,9 +174,7 @@ def _kind_of(found: dict[str, str], accepted: frozenset[str] | set[str]) -> str:
     name = found.get("ce_type", "")
     kind, _, version = name.removeprefix("earmark.").rpartition(".")
     if not name.startswith("earmark.") or kind not in accepted:
-        raise BadRecord(
-            f"the type {name[:80]!r} does not belong on this topic; it takes {', '.join(sorted(accepted))}", "ce_type"
-        )
+        raise BadRecord(f"the type {name[:80]!r} does not belong on this topic; it takes {', '.join(sorted(accepted))}", "ce_type")
     if version != SCHEMA:
         newer = version[:1] == "v" and version[1:].isdigit() and int(version[1:]) > int(SCHEMA[1:])
         raise BadRecord(
