@@ -1,0 +1,34 @@
+"""Named crash points: at every seam where a kill -9 must do no harm. A test arms one by EARMARK_CRASH=name:n (the n-th time)."""
+
+import os
+import signal
+
+POINTS = (
+    "claimed",
+    "polled",
+    "fenced",
+    "decided",
+    "saved",
+    "before_commit",
+    "committed",
+    "half_published",
+    "published",
+    "relay_published",
+    "command_written",
+    "command_committed",
+    "stopping",
+)
+"""All of them; a test arms each once."""
+
+_armed, _, _count = os.environ.get("EARMARK_CRASH", "").partition(":")
+_left = int(_count or 1)
+
+
+def crash_point(name: str) -> None:
+    """Die here, at once and without a word, when armed for this point."""
+    if _armed != name:
+        return
+    global _left  # noqa: PLW0603 - counts down to one death of this very process
+    _left -= 1
+    if _left <= 0:
+        os.kill(os.getpid(), signal.SIGKILL)

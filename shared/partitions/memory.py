@@ -1,0 +1,212 @@
+"""A store in memory with the semantics of Postgres that the protocol rests on: for the simulation and for contract tests.
+
+Read committed: a transaction reads what is committed and its own staged writes; nobody sees them before COMMIT. The partition row is
+locked from the first write to the end of the transaction, as Postgres does; who wants it meanwhile waits. `pause` is awaited at every
+seam, so that a seeded scheduler can put any other step, a crash or a takeover there; `on_commit` may lose the answer to COMMIT.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from shared.partitions.model import Batch, DeadLetter, OutboxRow, PartitionId, PartitionRow, Position
+from shared.partitions.ports import FenceLost
+
+_GONE = object()
+
+
+class ConnectionLost(Exception):
+    """The connection to the store broke. Drop everything in memory, connect and claim again."""
+
+
+async def no_pause() -> None:
+    """The default seam: nothing happens there."""
+
+
+class MemoryTransaction:
+    """Staged writes over the committed tables."""
+
+    def __init__(self, database: "MemoryDatabase") -> None:
+        self._database = database
+        self._staged: dict[str, dict[Any, Any]] = {}
+
+    def get(self, table: str, key: Any) -> Any | None:
+        """The row as this transaction sees it, or None."""
+        staged = self._staged.get(table, {})
+        found = staged[key] if key in staged else self._database.table(table).get(key)
+        return None if found is _GONE else found
+
+    def put(self, table: str, key: Any, value: Any) -> None:
+        """Insert or replace."""
+        self._staged.setdefault(table, {})[key] = value
+
+    def delete(self, table: str, key: Any) -> None:
+        """Remove; no error where there is none."""
+        self._staged.setdefault(table, {})[key] = _GONE
+
+    def scan(self, table: str) -> Iterator[tuple[Any, Any]]:
+        """Every row that this transaction sees, in no promised order."""
+        staged = self._staged.get(table, {})
+        for key, value in list(self._database.table(table).items()):
+            if key not in staged:
+                yield key, value
+        for key, value in list(staged.items()):
+            if value is not _GONE:
+                yield key, value
+
+    def apply(self) -> None:
+        """Make the staged writes the committed ones, all at once."""
+        for table, rows in self._staged.items():
+            committed = self._database.table(table)
+            for key, value in rows.items():
+                if value is _GONE:
+                    committed.pop(key, None)
+                else:
+                    committed[key] = value
+
+
+class MemoryDatabase:
+    """Committed tables, row locks and the database's clock."""
+
+    def __init__(
+        self,
+        clock: Callable[[], datetime],
+        pause: Callable[[], Awaitable[None]] = no_pause,
+        on_commit: Callable[[], str] = lambda: "answered",
+    ) -> None:
+        """`on_commit` says what becomes of a COMMIT: `answered`, `lost_before` it took effect, `lost_after`."""
+        self.clock, self.pause, self.on_commit = clock, pause, on_commit
+        self.tables: dict[str, dict[Any, Any]] = {}
+        self.locks: dict[Any, MemoryTransaction] = {}
+
+    def table(self, name: str) -> dict[Any, Any]:
+        """The committed rows of a table."""
+        return self.tables.setdefault(name, {})
+
+    async def lock(self, key: Any, transaction: MemoryTransaction) -> None:
+        """Wait until nobody else holds the row, then hold it."""
+        while self.locks.get(key, transaction) is not transaction:
+            await self.pause()
+        self.locks[key] = transaction
+
+    def unlock(self, transaction: MemoryTransaction) -> None:
+        """End of transaction: its locks go."""
+        self.locks = {key: owner for key, owner in self.locks.items() if owner is not transaction}
+
+
+class MemoryPartitionStore:
+    """`PartitionStore` over a `MemoryDatabase`. One object stands for one connection."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self.database = database
+        self._transaction: MemoryTransaction | None = None
+        self._partition: PartitionId | None = None
+
+    def current(self) -> MemoryTransaction:
+        """The open transaction; outside one, a reader of what is committed."""
+        return self._transaction or MemoryTransaction(self.database)
+
+    def drop(self) -> None:
+        """The client died or the connection broke: the server rolls back."""
+        if self._transaction is not None:
+            self.database.unlock(self._transaction)
+            self._transaction = None
+
+    async def claim(self, partition: PartitionId, owner: str) -> PartitionRow:
+        """See `PartitionStore.claim`."""
+        await self.begin()
+        transaction = self.current()
+        await self.database.lock(("partition", partition), transaction)
+        row = transaction.get("partition", partition) or self._first(partition)
+        row = row | {"epoch": row["epoch"] + 1, "owner": owner}
+        transaction.put("partition", partition, row)
+        await self.commit()
+        self._partition = partition
+        return PartitionRow(partition=partition, **row)
+
+    def _first(self, partition: PartitionId) -> dict[str, Any]:
+        return {
+            "incarnation": 1,
+            "epoch": 0,
+            "owner": "",
+            "batch_no": 0,
+            "logical_time": self.database.clock(),
+            "positions": {},
+            "out_sequence": 0,
+            "published_sequence": 0,
+        }
+
+    async def marks(self) -> dict[tuple[str, str], int]:
+        """See `PartitionStore.marks`."""
+        found = self.current().scan("mark")
+        return {(topic, source): mark for (partition, topic, source), mark in found if partition == self._partition}
+
+    async def begin(self) -> None:
+        """Open a transaction."""
+        assert self._transaction is None, "one transaction at a time on one connection"
+        await self.database.pause()
+        self._transaction = MemoryTransaction(self.database)
+
+    async def commit(self) -> None:
+        """All or nothing; raises ConnectionLost where the answer is lost, whether or not it took effect."""
+        await self.database.pause()
+        transaction = self._transaction
+        if transaction is None:
+            raise ConnectionLost
+        fate = self.database.on_commit()
+        if fate != "lost_before":
+            transaction.apply()
+        self.drop()
+        if fate != "answered":
+            raise ConnectionLost
+        await self.database.pause()
+
+    async def rollback(self) -> None:
+        """See `PartitionStore.rollback`."""
+        self.drop()
+
+    async def advance(self, epoch: int, batch_no: int, positions: Mapping[str, Position], published_sequence: int) -> datetime:
+        """See `PartitionStore.advance`."""
+        transaction = self.current()
+        await self.database.lock(("partition", self._partition), transaction)
+        row = transaction.get("partition", self._partition)
+        if row is None or (row["epoch"], row["batch_no"]) != (epoch, batch_no):
+            raise FenceLost(f"{self._partition}: expected epoch {epoch} and batch {batch_no}")
+        now = max(self.database.clock(), row["logical_time"])
+        row = row | {
+            "batch_no": batch_no + 1,
+            "logical_time": now,
+            "positions": dict(positions),
+            "published_sequence": max(published_sequence, row["published_sequence"]),
+        }
+        transaction.put("partition", self._partition, row)
+        await self.database.pause()
+        return now
+
+    async def finish(
+        self, batch: Batch, outbox: Sequence[OutboxRow], marks: Mapping[tuple[str, str], int], dead: Sequence[DeadLetter]
+    ) -> None:
+        """See `PartitionStore.finish`."""
+        await self.database.pause()
+        transaction = self.current()
+        row = transaction.get("partition", self._partition)
+        assert row is not None, "advance comes first"
+        transaction.put("partition", self._partition, row | {"out_sequence": batch.last_sequence})
+        transaction.put("batch", (self._partition, batch.batch_no), batch)
+        for one in outbox:
+            transaction.put("outbox", (self._partition, one.batch_no, one.topic, one.destination), one)
+        for (topic, source), mark in marks.items():
+            transaction.put("mark", (self._partition, topic, source), mark)
+        for letter in dead:
+            transaction.put("dead_letter", (letter.record.topic, letter.record.partition, letter.record.offset), letter)
+
+    async def unpublished(self, after_sequence: int) -> list[OutboxRow]:
+        """See `PartitionStore.unpublished`."""
+        await self.database.pause()
+        rows = [row for key, row in self.current().scan("outbox") if key[0] == self._partition and row.last_sequence > after_sequence]
+        return sorted(rows, key=lambda row: row.first_sequence)
+
+    async def committed(self, batch_no: int, token: str) -> bool:
+        """See `PartitionStore.committed`."""
+        batch = self.current().get("batch", (self._partition, batch_no))
+        return batch is not None and batch.token == token
