@@ -172,7 +172,7 @@ class MemoryPartitionStore:
         row = transaction.get("partition", self._partition)
         if row is None or (row["epoch"], row["batch_no"]) != (epoch, batch_no):
             raise FenceLost(f"{self._partition}: expected epoch {epoch} and batch {batch_no}")
-        now = max(self.database.clock(), row["logical_time"])
+        now: datetime = max(self.database.clock(), row["logical_time"])
         row = row | {
             "batch_no": batch_no + 1,
             "logical_time": now,

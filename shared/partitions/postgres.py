@@ -1,0 +1,146 @@
+"""`PartitionStore` on Postgres: one dedicated asyncpg connection per state partition, no pool, no ORM. Schema `allocator`."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+
+from shared.partitions.framing import frame, unframe
+from shared.partitions.model import Batch, DeadLetter, OutboxRow, PartitionId, PartitionRow, Position
+from shared.partitions.ports import FenceLost
+
+_CLAIM = """
+INSERT INTO allocator.state_partition AS p (side, number, epoch, owner, owner_backend) VALUES ($1, $2, 1, $3, pg_backend_pid())
+ON CONFLICT (side, number) DO UPDATE
+   SET epoch = p.epoch + 1, owner = excluded.owner, owner_backend = excluded.owner_backend, claimed_at = clock_timestamp()
+RETURNING incarnation, epoch, owner, batch_no, logical_time, positions, out_sequence, published_sequence
+"""
+_ADVANCE = """
+UPDATE allocator.state_partition
+   SET batch_no = batch_no + 1, positions = $5, published_sequence = greatest(published_sequence, $6),
+       logical_time = greatest(logical_time, clock_timestamp())
+ WHERE side = $1 AND number = $2 AND epoch = $3 AND batch_no = $4
+RETURNING logical_time
+"""
+_FINISH = """
+WITH moved AS (UPDATE allocator.state_partition SET out_sequence = $9 WHERE side = $1 AND number = $2)
+INSERT INTO allocator.batch
+       (side, number, batch_no, epoch, token, logical_time, offsets, first_sequence, last_sequence, rules_hash, code_version)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+"""
+_OUTBOX = """
+INSERT INTO allocator.outbox (side, number, batch_no, topic, destination, first_sequence, last_sequence, records)
+SELECT $1, $2, $3, * FROM unnest($4::text[], $5::integer[], $6::bigint[], $7::bigint[], $8::bytea[])
+"""
+_MARKS = """
+INSERT INTO allocator.high_water_mark AS m (side, number, topic, source, sequence)
+SELECT $1, $2, * FROM unnest($3::text[], $4::text[], $5::bigint[])
+ON CONFLICT (side, number, topic, source) DO UPDATE SET sequence = excluded.sequence WHERE m.sequence < excluded.sequence
+"""
+_DEAD = """
+INSERT INTO allocator.dead_letter (topic, partition, record_offset, written_at, key, value, headers, field, reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING
+"""
+_UNPUBLISHED = """
+SELECT batch_no, topic, destination, first_sequence, last_sequence, records FROM allocator.outbox
+ WHERE side = $1 AND number = $2 AND last_sequence > $3 ORDER BY first_sequence
+"""
+_PUBLISHED = """
+DELETE FROM allocator.outbox USING allocator.state_partition p
+ WHERE p.side = $1 AND p.number = $2 AND outbox.side = $1 AND outbox.number = $2 AND outbox.last_sequence <= p.published_sequence
+"""
+
+
+class PostgresPartitionStore:
+    """See `shared.partitions.ports.PartitionStore`. Not safe for two tasks at once: one state partition, one connection, one task."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self.connection = connection
+        self._partition = PartitionId("", -1)
+        self._transaction: Any = None  # asyncpg's own class is not exported with types
+
+    async def claim(self, partition: PartitionId, owner: str) -> PartitionRow:
+        """See the port. Waits at most the connection's lock_timeout for a batch that the old owner has open."""
+        found = await self.connection.fetchrow(_CLAIM, *partition, owner)
+        assert found is not None
+        self._partition = partition
+        fields = dict(found) | {"positions": {topic: Position(**one) for topic, one in json.loads(found["positions"]).items()}}
+        return PartitionRow(partition=partition, **fields)
+
+    async def marks(self) -> dict[tuple[str, str], int]:
+        """See the port."""
+        query = "SELECT topic, source, sequence FROM allocator.high_water_mark WHERE side = $1 AND number = $2"
+        return {(row["topic"], row["source"]): row["sequence"] for row in await self.connection.fetch(query, *self._partition)}
+
+    async def begin(self) -> None:
+        """See the port."""
+        self._transaction = self.connection.transaction()
+        await self._transaction.start()
+
+    async def commit(self) -> None:
+        """See the port. An error leaves it open whether it took effect: claim again and read."""
+        transaction, self._transaction = self._transaction, None
+        await transaction.commit()
+
+    async def rollback(self) -> None:
+        """See the port."""
+        transaction, self._transaction = self._transaction, None
+        if transaction is None or self.connection.is_closed():
+            return
+        try:
+            await transaction.rollback()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            self.connection.terminate()
+
+    async def advance(self, epoch: int, batch_no: int, positions: Mapping[str, Position], published_sequence: int) -> datetime:
+        """See the port."""
+        stored = json.dumps({topic: asdict(position) for topic, position in positions.items()})
+        now: datetime | None = await self.connection.fetchval(_ADVANCE, *self._partition, epoch, batch_no, stored, published_sequence)
+        if now is None:
+            raise FenceLost(f"{self._partition}: expected epoch {epoch} and batch {batch_no}")
+        return now.astimezone(UTC)
+
+    async def finish(
+        self, batch: Batch, outbox: Sequence[OutboxRow], marks: Mapping[tuple[str, str], int], dead: Sequence[DeadLetter]
+    ) -> None:
+        """See the port. At most four statements."""
+        me = self._partition
+        offsets = json.dumps(batch.offsets)
+        await self.connection.execute(
+            _FINISH, *me, batch.batch_no, batch.epoch, batch.token, batch.logical_time, offsets,
+            batch.first_sequence, batch.last_sequence, batch.rules_hash, batch.code_version,
+        )  # fmt: skip
+        if outbox:
+            columns = [(row.topic, row.destination, row.first_sequence, row.last_sequence, frame(row.records)) for row in outbox]
+            await self.connection.execute(_OUTBOX, *me, batch.batch_no, *map(list, zip(*columns, strict=True)))
+        if marks:
+            rows = [(topic, source, sequence) for (topic, source), sequence in marks.items()]
+            await self.connection.execute(_MARKS, *me, *map(list, zip(*rows, strict=True)))
+        if dead:
+            await self.connection.executemany(_DEAD, [_dead_row(letter) for letter in dead])
+
+    async def unpublished(self, after_sequence: int) -> list[OutboxRow]:
+        """See the port."""
+        rows = await self.connection.fetch(_UNPUBLISHED, *self._partition, after_sequence)
+        return [OutboxRow(*tuple(row)[:-1], records=unframe(row["records"])) for row in rows]
+
+    async def committed(self, batch_no: int, token: str) -> bool:
+        """See the port."""
+        query = "SELECT token = $4 FROM allocator.batch WHERE side = $1 AND number = $2 AND batch_no = $3"
+        return bool(await self.connection.fetchval(query, *self._partition, batch_no, token))
+
+    async def forget_published(self) -> None:
+        """Housekeeping, outside a batch: outbox rows at or below the stored watermark are of no more use."""
+        await self.connection.execute(_PUBLISHED, *self._partition)
+
+
+def _dead_row(letter: DeadLetter) -> tuple[Any, ...]:
+    record = letter.record
+    headers = json.dumps([[name, (value or b"").hex()] for name, value in record.headers])
+    written_at = datetime.fromtimestamp(max(record.timestamp_ms, 0) / 1000, UTC)
+    reason = letter.reason.replace("\x00", "\\0")
+    field = letter.field.replace("\x00", "\\0")
+    return (record.topic, record.partition, record.offset, written_at, record.key, record.value, headers, field, reason)
