@@ -125,7 +125,7 @@ class PostgresPartitionStore:
     async def unpublished(self, after_sequence: int) -> list[OutboxRow]:
         """See the port."""
         rows = await self.connection.fetch(_UNPUBLISHED, *self._partition, after_sequence)
-        return [OutboxRow(*tuple(row)[:-1], records=unframe(row["records"])) for row in rows]
+        return [OutboxRow(*tuple(row)[:-1], unframe(row["records"])) for row in rows]
 
     async def committed(self, batch_no: int, token: str) -> bool:
         """See the port."""
