@@ -125,7 +125,7 @@ class PostgresPartitionStore:
     async def unpublished(self, after_sequence: int) -> list[OutboxRow]:
         """See the port."""
         rows = await self.connection.fetch(_UNPUBLISHED, *self._partition, after_sequence)
-        return [OutboxRow(*tuple(row)[:-1], unframe(row["records"])) for row in rows]
+        return [_outbox_row(row) for row in rows]
 
     async def committed(self, batch_no: int, token: str) -> bool:
         """See the port."""
@@ -135,6 +135,11 @@ class PostgresPartitionStore:
     async def forget_published(self) -> None:
         """Housekeeping, outside a batch: outbox rows at or below the stored watermark are of no more use."""
         await self.connection.execute(_PUBLISHED, *self._partition)
+
+
+def _outbox_row(row: Mapping[str, Any]) -> OutboxRow:
+    first, last = row["first_sequence"], row["last_sequence"]
+    return OutboxRow(row["batch_no"], row["topic"], row["destination"], first, last, unframe(row["records"]))
 
 
 def _dead_row(letter: DeadLetter) -> tuple[Any, ...]:
