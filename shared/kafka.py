@@ -1,0 +1,220 @@
+"""Kafka as Earmark uses it: one factory of client settings, topics, the checks of the world, and the writer of outbox rows.
+
+aiokafka's defaults are wrong for us (acks=1, no idempotence, start at the latest record, automatic commits); nobody makes a client
+without the settings from here.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+
+from shared.partitions.crash import crash_point
+from shared.partitions.model import OutboxRow
+from shared.schemas.topics import RETENTION_DAYS, TOPICS, Topic
+from shared.schemas.wire import Record
+
+logger = logging.getLogger("earmark.kafka")
+
+MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+"""`max.message.bytes` of our topics: room for one producer batch of records that are each far smaller."""
+BATCH_BYTES = 1024 * 1024
+SESSION_MS = 6_000
+STOP_SECONDS = 10
+
+
+class KafkaUnreachable(Exception):
+    """Kafka does not answer. Check EARMARK_KAFKA and that the broker runs; everything goes on by itself when it is back."""
+
+
+class WorldChanged(Exception):
+    """Kafka is not the one that Postgres remembers. Nothing was read or written; see the runbook named in the message."""
+
+
+def producer_settings(bootstrap: str) -> dict[str, Any]:
+    """Every producer: acknowledged by all replicas, idempotent, big batches made by us."""
+    return {
+        "bootstrap_servers": bootstrap,
+        "acks": "all",
+        "enable_idempotence": True,
+        "max_batch_size": BATCH_BYTES,
+        "max_request_size": MAX_MESSAGE_BYTES,
+        "linger_ms": 0,
+        "request_timeout_ms": 30_000,
+        "retry_backoff_ms": 100,
+    }
+
+
+def consumer_settings(bootstrap: str) -> dict[str, Any]:
+    """Every consumer: no automatic commit, from the earliest record, nothing silently skipped."""
+    return {
+        "bootstrap_servers": bootstrap,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "fetch_max_wait_ms": 500,
+        "fetch_min_bytes": 1,
+        "max_partition_fetch_bytes": 4 * 1024 * 1024,
+        "fetch_max_bytes": 32 * 1024 * 1024,
+        "request_timeout_ms": 30_000,
+        "retry_backoff_ms": 100,
+    }
+
+
+def group_settings(bootstrap: str, group: str) -> dict[str, Any]:
+    """Group members: range assignor (round robin tears partitions of one number apart), quick failure detection."""
+    return consumer_settings(bootstrap) | {
+        "group_id": group,
+        "partition_assignment_strategy": (RangePartitionAssignor,),
+        "session_timeout_ms": SESSION_MS,
+        "heartbeat_interval_ms": 1_000,
+        "max_poll_interval_ms": 300_000,
+        "rebalance_timeout_ms": 10_000,
+    }
+
+
+async def stop_client(client: Any) -> None:
+    """Stop a consumer or producer. aiokafka may hang here, or raise CancelledError of a task of its own, while a broker is away."""
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await client.stop()
+    except (TimeoutError, KafkaError, OSError) as error:
+        logger.warning("a Kafka client did not stop cleanly: %s", error)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+
+
+@contextlib.asynccontextmanager
+async def admin(bootstrap: str) -> AsyncIterator[Any]:
+    """An admin client. Raises KafkaUnreachable."""
+    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        await client.start()
+    except (KafkaError, OSError) as error:
+        await client.close()
+        raise KafkaUnreachable(f"Kafka at {bootstrap} does not answer ({error}). Check EARMARK_KAFKA and that the broker runs.") from error
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+def partition_counts(stock: int, demand: int) -> dict[str, int]:
+    """Topic name to its number of partitions."""
+    return {topic.name: stock if topic.side == "stock" else demand for topic in TOPICS}
+
+
+async def create_topics(bootstrap: str, counts: Mapping[str, int], replication: int = 1) -> None:
+    """Make the topics that are missing; those that are there stay as they are."""
+    async with admin(bootstrap) as client:
+        known = set(await client.list_topics())
+        missing = [_new_topic(topic, counts[topic.name], replication) for topic in TOPICS if topic.name not in known]
+        if missing:
+            with contextlib.suppress(TopicAlreadyExistsError):
+                await client.create_topics(missing)
+
+
+def _new_topic(topic: Topic, partitions: int, replication: int) -> NewTopic:
+    configuration = {
+        "cleanup.policy": "compact" if topic.compacted else "delete",
+        "retention.ms": str(RETENTION_DAYS * 86_400_000),
+        "max.message.bytes": str(MAX_MESSAGE_BYTES),
+        "min.insync.replicas": str(max(1, replication - 1)),
+        "unclean.leader.election.enable": "false",
+    }
+    return NewTopic(topic.name, partitions, replication, topic_configs=configuration)
+
+
+async def describe_world(bootstrap: str) -> dict[str, str]:
+    """What must never change behind our back: the cluster's id and the partition count of every topic of ours that exists."""
+    async with admin(bootstrap) as client:
+        cluster = await client.describe_cluster()
+        topics = await client.describe_topics()
+    counts = {topic["topic"]: str(len(topic["partitions"])) for topic in topics}
+    found = {f"partitions of {topic.name}": counts[topic.name] for topic in TOPICS if topic.name in counts}
+    return found | {"cluster id": str(cluster["cluster_id"])}
+
+
+def check_world(remembered: Mapping[str, str], found: Mapping[str, str]) -> None:
+    """Compare. Raises WorldChanged with the remedy for the first difference."""
+    for name, value in remembered.items():
+        if found.get(name) != value:
+            anchor = "cluster-changed" if name == "cluster id" else "partition-count-changed"
+            raise WorldChanged(
+                f"The {name} was {value} at the first start and is {found.get(name, 'gone')} now. Point EARMARK_KAFKA back to the "
+                f"cluster this database belongs to, or follow docs/runbooks.md#{anchor}."
+            )
+
+
+class KafkaLogWriter:
+    """Publishes outbox rows by the producer's batch builder, the partition chosen by us. Implements `LogWriter`.
+
+    After any produce error the producer is closed and made anew: its sequence may have a gap that it would never get over.
+    """
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._producer: AIOKafkaProducer | None = None
+        self._lock = asyncio.Lock()
+
+    async def _open(self) -> AIOKafkaProducer:
+        async with self._lock:
+            if self._producer is None:
+                producer = AIOKafkaProducer(**producer_settings(self._bootstrap))
+                try:
+                    await producer.start()
+                except BaseException:
+                    await stop_client(producer)
+                    raise
+                self._producer = producer
+            return self._producer
+
+    async def publish(self, rows: Sequence[OutboxRow]) -> None:
+        """See the port. Rows for one destination keep their order. Raises KafkaError or TimeoutError; publish all rows again then."""
+        producer = await self._open()
+        try:
+            destinations: dict[tuple[str, int], list[Record]] = {}
+            for row in rows:
+                destinations.setdefault((row.topic, row.destination), []).extend(row.records)
+            acknowledged = []
+            for number, ((topic, partition), records) in enumerate(destinations.items()):
+                acknowledged += await self._send(producer, topic, partition, records)
+                if number * 2 >= len(destinations):
+                    crash_point("half_published")
+            async with asyncio.timeout(60):
+                await asyncio.gather(*acknowledged)
+            crash_point("published")
+        except BaseException:
+            await self._discard(producer)
+            raise
+
+    @staticmethod
+    async def _send(producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[Record]) -> list[Any]:
+        acknowledged = []
+        batch = producer.create_batch()
+        for record in records:
+            added = batch.append(key=record.key, value=record.value, timestamp=None, headers=list(record.headers))
+            if added is None:
+                acknowledged.append(await producer.send_batch(batch, topic, partition=partition))
+                batch = producer.create_batch()
+                added = batch.append(key=record.key, value=record.value, timestamp=None, headers=list(record.headers))
+                assert added is not None, "a record is smaller than a batch: the wire limits it"
+        acknowledged.append(await producer.send_batch(batch, topic, partition=partition))
+        return acknowledged
+
+    async def _discard(self, producer: AIOKafkaProducer) -> None:
+        if self._producer is producer:
+            self._producer = None
+            await stop_client(producer)
+
+    async def close(self) -> None:
+        """Stop the producer."""
+        if self._producer is not None:
+            await self._discard(self._producer)

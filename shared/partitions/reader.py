@@ -1,0 +1,109 @@
+"""One consumer that reads the inputs of all state partitions of a process, by `assign` and `seek` to the offsets in their rows.
+
+A partition without room is not polled, so that its records wait in the broker and not in our memory.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from shared.kafka import consumer_settings, stop_client
+from shared.partitions.model import InputRecord
+
+logger = logging.getLogger("earmark.reader")
+
+POLL_MS = 200
+FULL_POLL_MS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """What the reader needs of one state partition: where to read on, whether there is room, where to put records."""
+
+    topics: tuple[str, ...]
+    number: int
+    read_from: Callable[[str], int]
+    has_room: Callable[[], bool]
+    offer: Callable[[Iterable[InputRecord]], None]
+
+    def inputs(self) -> list[TopicPartition]:
+        """Its partitions of every input topic."""
+        return [TopicPartition(topic, self.number) for topic in self.topics]
+
+
+class LogReader:
+    """Run it as one task. `attach` and `detach` take effect with the next poll."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._attached: dict[TopicPartition, Attachment] = {}
+        self._changed = asyncio.Event()
+        self.positions: dict[TopicPartition, int] = {}
+
+    def attach(self, attachment: Attachment) -> None:
+        """Start reading for a state partition that has been taken over."""
+        self._attached.update(dict.fromkeys(attachment.inputs(), attachment))
+        self._changed.set()
+
+    def detach(self, attachment: Attachment) -> None:
+        """Stop reading for it; nothing more is offered after this returns."""
+        for one in attachment.inputs():
+            if self._attached.get(one) is attachment:
+                del self._attached[one]
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Read until cancelled. A consumer that fails is thrown away and made anew."""
+        while True:
+            consumer = AIOKafkaConsumer(**consumer_settings(self._bootstrap))
+            try:
+                await consumer.start()
+                self._changed.set()
+                await self._read(consumer)
+            except (KafkaError, OSError) as error:
+                logger.warning("reading failed (%s: %s); starting anew", type(error).__name__, error)
+                await asyncio.sleep(0.5)
+            finally:
+                await stop_client(consumer)
+
+    async def _read(self, consumer: Any) -> None:
+        while True:
+            if self._changed.is_set():
+                self._changed.clear()
+                self._assign(consumer)
+            open_inputs = [one for one, attachment in self._attached.items() if attachment.has_room()]
+            if not open_inputs:
+                await self._wait_for_change(FULL_POLL_MS if self._attached else POLL_MS)
+                continue
+            timeout = POLL_MS if len(open_inputs) == len(self._attached) else FULL_POLL_MS
+            self._hand_out(await consumer.getmany(*open_inputs, timeout_ms=timeout))
+
+    async def _wait_for_change(self, timeout_ms: int) -> None:
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    def _assign(self, consumer: Any) -> None:
+        """No await between assign and seek: no record may be fetched from elsewhere."""
+        consumer.assign(list(self._attached))
+        for one, attachment in self._attached.items():
+            consumer.seek(one, attachment.read_from(one.topic))
+
+    def _hand_out(self, fetched: Mapping[TopicPartition, list[Any]]) -> None:
+        for one, records in fetched.items():
+            attachment = self._attached.get(one)
+            if attachment is not None:
+                attachment.offer(map(_input_record, records))
+
+
+def _input_record(record: Any) -> InputRecord:
+    return InputRecord(
+        record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers or ())
+    )

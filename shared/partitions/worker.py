@@ -1,0 +1,210 @@
+"""The shell around one state partition: connect, take over, serve, publish, and begin again after any doubt."""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
+
+import asyncpg
+from aiokafka.errors import KafkaError
+
+from shared.partitions.model import InputRecord, OutboxRow, PartitionId
+from shared.partitions.partition import Halted, Limits, StatePartition
+from shared.partitions.ports import FenceLost, LogWriter, Side
+from shared.partitions.postgres import PostgresPartitionStore
+from shared.partitions.reader import Attachment, LogReader
+
+logger = logging.getLogger("earmark.partition")
+
+STORE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+FENCE_PAUSE_SECONDS = 2.0
+HOUSEKEEPING_SECONDS = 5.0
+MAX_PUBLISH_ROWS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What every worker of a process shares."""
+
+    owner: str
+    counts: dict[str, int]
+    connect: Callable[[], Awaitable[asyncpg.Connection]]
+    writer: LogWriter
+    reader: LogReader
+    check: Callable[[StatePartition], Awaitable[None]]
+    tokens: Callable[[], str]
+    limits: Limits = Limits()
+
+
+class Worker:
+    """Serves one state partition until `stop`. Progress is the only sign of health: see `stuck_for`."""
+
+    def __init__(self, partition: PartitionId, side: Callable[[asyncpg.Connection, PostgresPartitionStore], Side], world: World) -> None:
+        self.partition, self._make_side, self._world = partition, side, world
+        self.halted: str | None = None
+        self.batches = 0
+        self.messages_at = monotonic()
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._queue: deque[OutboxRow] = deque()
+        self._queued = asyncio.Event()
+        self._state: StatePartition | None = None
+
+    # ---------------------------------------------------------------- life
+
+    async def run(self) -> None:
+        """Serve until stopped; connect and take over again after every failure, with growing pauses."""
+        pause = 0.1
+        while not self._stopping and self.halted is None:
+            began = monotonic()
+            try:
+                await self._own()
+            except FenceLost as lost:
+                logger.info("%s: %s; another process serves it", self.partition, lost)
+                pause = FENCE_PAUSE_SECONDS
+            except Halted as halted:
+                self.halted = str(halted)
+                logger.error("%s", halted)
+            except (*STORE_ERRORS, KafkaError) as error:
+                logger.warning("%s: %s: %s; claiming again", self.partition, type(error).__name__, error)
+                pause = 0.1 if monotonic() - began > 10 else min(pause * 2, 5.0)
+            if not self._stopping and self.halted is None:
+                await self._sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
+
+    async def _sleep(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not self._stopping:
+                    self._wake.clear()
+                    await self._wake.wait()
+
+    def stop(self) -> None:
+        """Finish the batch in hand, publish what is committed, and return from `run`."""
+        self._stopping = True
+        self._wake.set()
+        self._queued.set()
+
+    def stuck_for(self) -> float:
+        """Seconds since the last batch, while records wait; 0 when nothing waits."""
+        return monotonic() - self.messages_at if self._state is not None and self._state.has_records else 0.0
+
+    # ---------------------------------------------------------------- one ownership
+
+    async def _own(self) -> None:
+        connection = await self._world.connect()
+        try:
+            store = PostgresPartitionStore(connection)
+            state = StatePartition(
+                self.partition,
+                self._make_side(connection, store),
+                store,
+                self._world.counts,
+                self._world.tokens,
+                self._world.limits,
+            )
+            unpublished = await state.take_over(self._world.owner)
+            await self._world.check(state)
+            logger.info("%s: taken over, %d outbox rows to publish again", self.partition, len(unpublished))
+            await self._publish_and_serve(state, store, unpublished)
+        finally:
+            self._state = None
+            with contextlib.suppress(*STORE_ERRORS):
+                await connection.close(timeout=2)
+
+    async def _publish_and_serve(self, state: StatePartition, store: PostgresPartitionStore, unpublished: list[OutboxRow]) -> None:
+        self._queue = deque(unpublished)
+        self._state = state
+        failure: list[Halted] = []
+        attachment = Attachment(
+            state.side.inputs,
+            self.partition.number,
+            state.read_from,
+            lambda: state.row is None or state.has_room,
+            self._offer(state, failure),
+        )
+        publisher = asyncio.create_task(self._publish(state))
+        self._queued.set()
+        self._world.reader.attach(attachment)
+        try:
+            await self._serve(state, store, failure)
+            await self._flushed(publisher)
+        finally:
+            self._world.reader.detach(attachment)
+            publisher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await publisher
+
+    def _offer(self, state: StatePartition, failure: list[Halted]) -> Callable[[Iterable[InputRecord]], None]:
+        def offer(records: Iterable[InputRecord]) -> None:
+            try:
+                state.offer(records)
+            except Halted as halted:
+                failure.append(halted)
+            self._wake.set()
+
+        return offer
+
+    async def _serve(self, state: StatePartition, store: PostgresPartitionStore, failure: list[Halted]) -> None:
+        housekeeping = monotonic() + HOUSEKEEPING_SECONDS
+        while not self._stopping:
+            if state.has_records or state.deadline_is_due(datetime.now(UTC)):
+                self.messages_at = monotonic() if not state.has_records else self.messages_at
+                rows = await asyncio.shield(state.serve())
+                self.batches += 1
+                self.messages_at = monotonic()
+                self._queue.extend(rows)
+                self._queued.set()
+                await asyncio.sleep(0)
+                continue
+            if failure:
+                raise failure[0]
+            if monotonic() > housekeeping:
+                await store.forget_published()
+                housekeeping = monotonic() + HOUSEKEEPING_SECONDS
+            await self._wait(state)
+
+    async def _wait(self, state: StatePartition) -> None:
+        self._wake.clear()
+        if state.has_records or self._stopping:
+            return
+        self.messages_at = monotonic()
+        due = state.side.next_deadline()
+        seconds = HOUSEKEEPING_SECONDS
+        if due is not None:
+            seconds = min(seconds, max(0.0, (due - datetime.now(UTC)).total_seconds()))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+
+    # ---------------------------------------------------------------- publishing, while the next batch is decided
+
+    async def _publish(self, state: StatePartition) -> None:
+        pause = 0.1
+        while True:
+            if not self._queue:
+                self._queued.clear()
+                await self._queued.wait()
+                continue
+            rows = [self._queue[index] for index in range(min(len(self._queue), MAX_PUBLISH_ROWS))]
+            try:
+                await self._world.writer.publish(rows)
+            except (KafkaError, TimeoutError, OSError) as error:
+                logger.warning("%s: publishing failed (%s: %s); again", self.partition, type(error).__name__, error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 5.0)
+                continue
+            pause = 0.1
+            for row in rows:
+                self._queue.popleft()
+                state.published_sequence = max(state.published_sequence, row.last_sequence)
+
+    async def _flushed(self, publisher: "asyncio.Task[None]") -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(10):
+                while self._queue and not publisher.done():
+                    await asyncio.sleep(0.01)
