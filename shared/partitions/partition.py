@@ -61,19 +61,23 @@ class StatePartition:
         self.partition, self.side, self.store = partition, side, store
         self._counts, self._tokens, self._limits = counts, tokens, limits
         self._waiting: deque[_Waiting] = deque()
+        self._waiting_messages = 0
+        self._read_to: dict[str, int] = {}
         self._marks: dict[tuple[str, str], int] = {}
         self.row: PartitionRow | None = None
-        self.published_sequence = 0
+        self.out_sequence = self.published_sequence = 0
 
     async def take_over(self, owner: str) -> list[OutboxRow]:
         """Claim the fence, forget all memory, and give the rows that the last owner may not have published."""
         self.row = None
         self._waiting.clear()
+        self._waiting_messages = 0
         row = await self.store.claim(self.partition, owner)
         crash_point("claimed")
         self._marks = await self.store.marks()
         await self.side.resume(self.partition)
-        self.published_sequence = row.published_sequence
+        self._read_to = {topic: position.next_offset for topic, position in row.positions.items()}
+        self.out_sequence, self.published_sequence = row.out_sequence, row.published_sequence
         unpublished = await self.store.unpublished(row.published_sequence)
         self.row = row
         return unpublished
@@ -81,21 +85,17 @@ class StatePartition:
     # ---------------------------------------------------------------- reading
 
     def read_from(self, topic: str) -> int:
-        """The offset at which reading this input goes on, behind what is waiting in memory."""
-        for waiting in reversed(self._waiting):
-            if waiting.record.topic == topic:
-                return waiting.record.offset + 1
-        return self._position(topic).next_offset
-
-    def _position(self, topic: str) -> Position:
-        assert self.row is not None, "take_over comes first"
-        return self.row.positions.get(topic, Position())
+        """The offset at which reading this input goes on, behind what is in memory."""
+        return self._read_to.get(topic, 0)
 
     def offer(self, records: Iterable[InputRecord]) -> None:
         """Decode records and line them up. Raises Halted for an undecodable record on an internal topic."""
         for record in records:
             if record.offset >= self.read_from(record.topic):
-                self._waiting.append(self._decoded(record))
+                waiting = self._decoded(record)
+                self._waiting.append(waiting)
+                self._waiting_messages += len(waiting.messages)
+                self._read_to[record.topic] = record.offset + 1
 
     def _decoded(self, record: InputRecord) -> _Waiting:
         internal = BY_NAME[record.topic].internal
@@ -119,12 +119,12 @@ class StatePartition:
     @property
     def has_room(self) -> bool:
         """Whether more records should be read now."""
-        return len(self._waiting) < self._limits.messages and self.backlog < self._limits.backlog
+        return max(len(self._waiting), self._waiting_messages) < 2 * self._limits.messages and self.backlog < self._limits.backlog
 
     @property
     def backlog(self) -> int:
         """Sequence numbers committed and not yet acknowledged by Kafka."""
-        return (self.row.out_sequence if self.row else 0) - self.published_sequence
+        return self.out_sequence - self.published_sequence
 
     # ---------------------------------------------------------------- one batch
 
@@ -133,6 +133,7 @@ class StatePartition:
         while self._waiting and messages < self._limits.messages:
             taken.append(self._waiting.popleft())
             messages += len(taken[-1].messages)
+        self._waiting_messages -= messages
         return taken
 
     async def serve(self) -> list[OutboxRow]:
@@ -169,6 +170,7 @@ class StatePartition:
             raise
         crash_point("committed")
         self._marks.update(marks)
+        self.out_sequence = last
         self.row = replace(row, batch_no=batch_no, logical_time=now, positions=positions, out_sequence=last)
         return outbox
 

@@ -7,7 +7,7 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 import asyncpg
@@ -38,7 +38,7 @@ class World:
     reader: LogReader
     check: Callable[[StatePartition], Awaitable[None]]
     tokens: Callable[[], str]
-    limits: Limits = Limits()
+    limits: Limits
 
 
 class Worker:
@@ -54,6 +54,7 @@ class Worker:
         self._queue: deque[OutboxRow] = deque()
         self._queued = asyncio.Event()
         self._state: StatePartition | None = None
+        self._clock = (datetime.now(UTC), monotonic())
 
     # ---------------------------------------------------------------- life
 
@@ -108,6 +109,7 @@ class Worker:
                 self._world.limits,
             )
             unpublished = await state.take_over(self._world.owner)
+            self._clock = (await connection.fetchval("SELECT clock_timestamp()"), monotonic())
             await self._world.check(state)
             logger.info("%s: taken over, %d outbox rows to publish again", self.partition, len(unpublished))
             await self._publish_and_serve(state, store, unpublished)
@@ -152,10 +154,11 @@ class Worker:
     async def _serve(self, state: StatePartition, store: PostgresPartitionStore, failure: list[Halted]) -> None:
         housekeeping = monotonic() + HOUSEKEEPING_SECONDS
         while not self._stopping:
-            if state.has_records or state.deadline_is_due(datetime.now(UTC)):
+            if state.has_records or state.deadline_is_due(self._now()):
                 self.messages_at = monotonic() if not state.has_records else self.messages_at
                 rows = await asyncio.shield(state.serve())
                 self.batches += 1
+                self._set_clock(state)
                 self.messages_at = monotonic()
                 self._queue.extend(rows)
                 self._queued.set()
@@ -168,6 +171,15 @@ class Worker:
                 housekeeping = monotonic() + HOUSEKEEPING_SECONDS
             await self._wait(state)
 
+    def _now(self) -> datetime:
+        """The database's clock, as far as we know it: ours may be wrong by hours."""
+        read_at, ours = self._clock
+        return read_at + timedelta(seconds=monotonic() - ours)
+
+    def _set_clock(self, state: StatePartition) -> None:
+        assert state.row is not None, "a served batch leaves a row"
+        self._clock = (state.row.logical_time, monotonic())
+
     async def _wait(self, state: StatePartition) -> None:
         self._wake.clear()
         if state.has_records or self._stopping:
@@ -176,7 +188,7 @@ class Worker:
         due = state.side.next_deadline()
         seconds = HOUSEKEEPING_SECONDS
         if due is not None:
-            seconds = min(seconds, max(0.0, (due - datetime.now(UTC)).total_seconds()))
+            seconds = min(seconds, max(0.0, (due - self._now()).total_seconds()))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
@@ -206,5 +218,5 @@ class Worker:
     async def _flushed(self, publisher: "asyncio.Task[None]") -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(10):
-                while self._queue and not publisher.done():
+                while self._queue and not publisher.done():  # noqa: ASYNC110 - at most ten seconds, once in a life
                     await asyncio.sleep(0.01)
