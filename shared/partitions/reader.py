@@ -100,10 +100,11 @@ class LogReader:
         for one, records in fetched.items():
             attachment = self._attached.get(one)
             if attachment is not None:
-                attachment.offer(map(_input_record, records))
+                attachment.offer(map(input_record, records))
 
 
-def _input_record(record: Any) -> InputRecord:
+def input_record(record: Any) -> InputRecord:
+    """aiokafka's record as ours."""
     return InputRecord(
         record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers or ())
     )

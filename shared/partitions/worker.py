@@ -13,6 +13,7 @@ from time import monotonic
 import asyncpg
 from aiokafka.errors import KafkaError
 
+from shared.kafka import WorldChanged
 from shared.partitions.model import InputRecord, OutboxRow, PartitionId
 from shared.partitions.partition import Halted, Limits, StatePartition
 from shared.partitions.ports import FenceLost, LogWriter, Side
@@ -68,7 +69,7 @@ class Worker:
             except FenceLost as lost:
                 logger.info("%s: %s; another process serves it", self.partition, lost)
                 pause = FENCE_PAUSE_SECONDS
-            except Halted as halted:
+            except (Halted, WorldChanged) as halted:
                 self.halted = str(halted)
                 logger.error("%s", halted)
             except (*STORE_ERRORS, KafkaError) as error:
@@ -89,6 +90,11 @@ class Worker:
         self._stopping = True
         self._wake.set()
         self._queued.set()
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether the partition is taken over now."""
+        return self._state is not None
 
     def stuck_for(self) -> float:
         """Seconds since the last batch, while records wait; 0 when nothing waits."""

@@ -1,0 +1,86 @@
+"""Is the log still the one that was read? Checked when a state partition is taken over.
+
+begin ≤ next ≤ end for every input, and the last applied record is read again and compared: aiokafka cannot tell a topic that was
+deleted and made anew, only its records can.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from shared.kafka import WorldChanged, consumer_settings, stop_client
+from shared.partitions.model import Position
+from shared.partitions.partition import StatePartition, digest
+from shared.partitions.reader import input_record
+
+READ_SECONDS = 10
+
+
+class Inspector:
+    """One consumer for the checks of all state partitions of a process, one check at a time."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._consumer: Any = None
+        self._lock = asyncio.Lock()
+
+    async def check(self, state: StatePartition) -> None:
+        """Raises WorldChanged with the remedy where the log of an input is not the one that was read."""
+        assert state.row is not None, "take_over comes first"
+        number = state.partition.number
+        positions = {TopicPartition(topic, number): position for topic, position in state.row.positions.items()}
+        if not positions:
+            return
+        async with self._lock:
+            consumer = await self._open()
+            begins = await consumer.beginning_offsets(list(positions))
+            ends = await consumer.end_offsets(list(positions))
+            for one, position in positions.items():
+                _check_range(one, position, begins[one], ends[one])
+            kept = {one: position for one, position in positions.items() if begins[one] <= position.last_offset}
+            if kept:
+                await self._compare(consumer, kept)
+
+    async def _open(self) -> Any:
+        if self._consumer is None:
+            consumer = AIOKafkaConsumer(**consumer_settings(self._bootstrap))
+            await consumer.start()
+            self._consumer = consumer
+        return self._consumer
+
+    async def _compare(self, consumer: Any, positions: Mapping[TopicPartition, Position]) -> None:
+        left = dict(positions)
+        async with asyncio.timeout(READ_SECONDS):
+            while left:
+                consumer.assign(list(left))
+                for one, position in left.items():
+                    consumer.seek(one, position.last_offset)
+                fetched = await consumer.getmany(timeout_ms=500, max_records=len(left))
+                for one, records in fetched.items():
+                    if records and one in left:
+                        _check_same(one, left.pop(one), input_record(records[0]))
+
+    async def close(self) -> None:
+        """Stop the consumer."""
+        if self._consumer is not None:
+            await stop_client(self._consumer)
+
+
+def _check_range(one: TopicPartition, position: Position, begin: int, end: int) -> None:
+    if begin <= position.next_offset <= end:
+        return
+    raise WorldChanged(
+        f"{one.topic} partition {one.partition} holds offsets {begin} to {end}, but {position.next_offset} is the next to read: records "
+        "were lost or the topic was made anew. Follow docs/runbooks.md#offset-out-of-range."
+    )
+
+
+def _check_same(one: TopicPartition, position: Position, record: Any) -> None:
+    if (record.offset, record.timestamp_ms, digest(record)) == (position.last_offset, position.last_timestamp_ms, position.last_digest):
+        return
+    raise WorldChanged(
+        f"{one.topic} partition {one.partition} holds another record at offset {position.last_offset} than the one that was applied: the "
+        "topic was made anew. Follow docs/runbooks.md#topic-recreated."
+    )
