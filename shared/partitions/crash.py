@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Callable
 
 POINTS = (
     "claimed",
@@ -22,10 +23,19 @@ POINTS = (
 
 _armed, _, _count = os.environ.get("EARMARK_CRASH", "").partition(":")
 _left = int(_count or 1)
+_listener: Callable[[str], None] | None = None
+
+
+def listen(listener: Callable[[str], None] | None) -> None:
+    """For the simulation: tell every point that is passed to `listener`, which may raise to end one simulated process there."""
+    global _listener  # noqa: PLW0603 - one simulation at a time in a process
+    _listener = listener
 
 
 def crash_point(name: str) -> None:
     """Die here, at once and without a word, when armed for this point."""
+    if _listener is not None:
+        _listener(name)
     if _armed != name:
         return
     global _left  # noqa: PLW0603 - counts down to one death of this very process

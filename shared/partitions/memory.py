@@ -12,7 +12,8 @@ from typing import Any
 from shared.partitions.model import Batch, DeadLetter, OutboxRow, PartitionId, PartitionRow, Position
 from shared.partitions.ports import FenceLost
 
-_GONE = object()
+GONE = object()
+"""Stands for a deleted row among staged writes."""
 
 
 class ConnectionLost(Exception):
@@ -28,38 +29,38 @@ class MemoryTransaction:
 
     def __init__(self, database: "MemoryDatabase") -> None:
         self._database = database
-        self._staged: dict[str, dict[Any, Any]] = {}
+        self.staged: dict[str, dict[Any, Any]] = {}
 
     def get(self, table: str, key: Any) -> Any | None:
         """The row as this transaction sees it, or None."""
-        staged = self._staged.get(table, {})
+        staged = self.staged.get(table, {})
         found = staged[key] if key in staged else self._database.table(table).get(key)
-        return None if found is _GONE else found
+        return None if found is GONE else found
 
     def put(self, table: str, key: Any, value: Any) -> None:
         """Insert or replace."""
-        self._staged.setdefault(table, {})[key] = value
+        self.staged.setdefault(table, {})[key] = value
 
     def delete(self, table: str, key: Any) -> None:
         """Remove; no error where there is none."""
-        self._staged.setdefault(table, {})[key] = _GONE
+        self.staged.setdefault(table, {})[key] = GONE
 
     def scan(self, table: str) -> Iterator[tuple[Any, Any]]:
         """Every row that this transaction sees, in no promised order."""
-        staged = self._staged.get(table, {})
+        staged = self.staged.get(table, {})
         for key, value in list(self._database.table(table).items()):
             if key not in staged:
                 yield key, value
         for key, value in list(staged.items()):
-            if value is not _GONE:
+            if value is not GONE:
                 yield key, value
 
     def apply(self) -> None:
         """Make the staged writes the committed ones, all at once."""
-        for table, rows in self._staged.items():
+        for table, rows in self.staged.items():
             committed = self._database.table(table)
             for key, value in rows.items():
-                if value is _GONE:
+                if value is GONE:
                     committed.pop(key, None)
                 else:
                     committed[key] = value
@@ -76,6 +77,8 @@ class MemoryDatabase:
     ) -> None:
         """`on_commit` says what becomes of a COMMIT: `answered`, `lost_before` it took effect, `lost_after`."""
         self.clock, self.pause, self.on_commit = clock, pause, on_commit
+        self.on_applied: Callable[[Mapping[str, Mapping[Any, Any]]], None] = lambda _: None
+        """Told the writes of every transaction that took effect, by table and key: for checkers."""
         self.tables: dict[str, dict[Any, Any]] = {}
         self.locks: dict[Any, MemoryTransaction] = {}
 
@@ -112,11 +115,25 @@ class MemoryPartitionStore:
             self.database.unlock(self._transaction)
             self._transaction = None
 
+    def _open(self) -> MemoryTransaction:
+        """The open transaction. Raises ConnectionLost where the server has ended it."""
+        if self._transaction is None:
+            raise ConnectionLost
+        return self._transaction
+
+    async def _locked(self, partition: PartitionId | None) -> MemoryTransaction:
+        """The open transaction, holding the partition's row. A transaction that the server ends while it waits holds nothing."""
+        transaction = self._open()
+        await self.database.lock(("partition", partition), transaction)
+        if transaction is not self._transaction:
+            self.database.unlock(transaction)
+            raise ConnectionLost
+        return transaction
+
     async def claim(self, partition: PartitionId, owner: str) -> PartitionRow:
         """See `PartitionStore.claim`."""
         await self.begin()
-        transaction = self.current()
-        await self.database.lock(("partition", partition), transaction)
+        transaction = await self._locked(partition)
         row = transaction.get("partition", partition) or self._first(partition)
         row = row | {"epoch": row["epoch"] + 1, "owner": owner}
         transaction.put("partition", partition, row)
@@ -150,12 +167,11 @@ class MemoryPartitionStore:
     async def commit(self) -> None:
         """All or nothing; raises ConnectionLost where the answer is lost, whether or not it took effect."""
         await self.database.pause()
-        transaction = self._transaction
-        if transaction is None:
-            raise ConnectionLost
+        transaction = self._open()
         fate = self.database.on_commit()
         if fate != "lost_before":
             transaction.apply()
+            self.database.on_applied(transaction.staged)
         self.drop()
         if fate != "answered":
             raise ConnectionLost
@@ -167,8 +183,7 @@ class MemoryPartitionStore:
 
     async def advance(self, epoch: int, batch_no: int, positions: Mapping[str, Position], published_sequence: int) -> datetime:
         """See `PartitionStore.advance`."""
-        transaction = self.current()
-        await self.database.lock(("partition", self._partition), transaction)
+        transaction = await self._locked(self._partition)
         row = transaction.get("partition", self._partition)
         if row is None or (row["epoch"], row["batch_no"]) != (epoch, batch_no):
             raise FenceLost(f"{self._partition}: expected epoch {epoch} and batch {batch_no}")
@@ -188,7 +203,7 @@ class MemoryPartitionStore:
     ) -> None:
         """See `PartitionStore.finish`."""
         await self.database.pause()
-        transaction = self.current()
+        transaction = self._open()
         row = transaction.get("partition", self._partition)
         assert row is not None, "advance comes first"
         transaction.put("partition", self._partition, row | {"out_sequence": batch.last_sequence})

@@ -129,7 +129,9 @@ class StatePartition:
     # ---------------------------------------------------------------- one batch
 
     def _take(self) -> list[_Waiting]:
-        taken, messages = [], 0
+        """The next records, in an order that the batch row's offset ranges alone give back, however the inputs happened to arrive."""
+        taken: list[_Waiting] = []
+        messages = 0
         while self._waiting and messages < self._limits.messages:
             taken.append(self._waiting.popleft())
             messages += len(taken[-1].messages)
