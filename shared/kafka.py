@@ -142,15 +142,20 @@ async def describe_world(bootstrap: str) -> dict[str, str]:
     return found | {"cluster id": str(cluster["cluster_id"])}
 
 
-def check_world(remembered: Mapping[str, str], found: Mapping[str, str]) -> None:
-    """Compare. Raises WorldChanged with the remedy for the first difference."""
+def check_world(remembered: Mapping[str, str], found: Mapping[str, str], where: str) -> None:
+    """Compare; `where` says whose word `found` is. Raises WorldChanged with the remedy for the first difference."""
     for name, value in remembered.items():
-        if found.get(name) != value:
-            anchor = "cluster-changed" if name == "cluster id" else "partition-count-changed"
+        if found.get(name) == value:
+            continue
+        if name == "cluster id":
             raise WorldChanged(
-                f"The {name} was {value} at the first start and is {found.get(name, 'gone')} now. Point EARMARK_KAFKA back to the "
-                f"cluster this database belongs to, or follow docs/runbooks.md#{anchor}."
+                f"This database belongs to the Kafka cluster {value}, and EARMARK_KAFKA leads to {found.get(name)}. Point it back, or "
+                "follow docs/runbooks.md#cluster-changed."
             )
+        raise WorldChanged(
+            f"The {name} are {value} for ever, and {where} says {found.get(name, 'that the topic is gone')}. The partition count is part "
+            "of the data model: put it back, or follow docs/runbooks.md#partition-count-changed."
+        )
 
 
 class KafkaLogWriter:

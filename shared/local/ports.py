@@ -56,12 +56,17 @@ def kept_ports(path: Path) -> Ports:
 
 
 def choose_ports() -> Ports:
-    """Three different ports that are free now, drawn at random so that two folders seldom choose the same."""
+    """Three different ports that are free now."""
+    return Ports(*free_ports(3))
+
+
+def free_ports(count: int) -> list[int]:
+    """So many different ports that are free now, drawn at random so that two folders seldom choose the same."""
     draw = random.SystemRandom()
     free: list[int] = []
     for port in draw.sample(CHOSEN_FROM, len(CHOSEN_FROM)):
         if is_free(port):
             free.append(port)
-        if len(free) == 3:
+        if len(free) == count:
             break
-    return Ports(*free)
+    return free

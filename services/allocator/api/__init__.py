@@ -1,0 +1,1 @@
+"""The allocator's read-only HTTP: records, holders, movements, explanations. Decides nothing."""

@@ -1,0 +1,117 @@
+"""The allocator as a process: state partitions of both sides inside a FastStream application, and its read-only HTTP beside it.
+
+The hot loops run directly on aiokafka in the application's lifespan; FastStream carries the lifespan, health, metrics and AsyncAPI.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+from fastapi import FastAPI
+from faststream.asgi import AsgiFastStream, AsgiResponse, get
+from faststream.kafka import KafkaBroker
+from faststream.specification import AsyncAPI
+from prometheus_client import make_asgi_app
+
+from services.allocator.api.routes import read_only_api
+from services.allocator.core.policy import DemandSettings
+from services.allocator.demand_side import DemandSide
+from services.allocator.stock_side import StockSettings, StockSide
+from services.allocator.store.demand import PostgresDemandStorage
+from services.allocator.store.stock import PostgresStockStorage
+from shared import database
+from shared.kafka import partition_counts
+from shared.partitions.partition import CODE_VERSION, Limits
+from shared.partitions.postgres import PostgresPartitionStore
+from shared.partitions.process import PartitionProcess
+from shared.schemas.topics import OUTCOMES, RESERVATIONS
+from shared.settings import Settings
+
+GROUP = "earmark-allocator"
+
+
+def partition_process(settings: Settings) -> PartitionProcess:
+    """The allocator's state partitions of both sides, wired to the real Kafka and the real Postgres."""
+    counts = partition_counts(settings.stock_partitions, settings.demand_partitions)
+
+    def stock(connection: asyncpg.Connection, _: PostgresPartitionStore) -> StockSide:
+        return StockSide(PostgresStockStorage(connection), StockSettings())
+
+    def demand(connection: asyncpg.Connection, _: PostgresPartitionStore) -> DemandSide:
+        return DemandSide(PostgresDemandStorage(connection), DemandSettings())
+
+    return PartitionProcess(
+        bootstrap=settings.bootstrap,
+        group=GROUP,
+        owner=f"{socket.gethostname()}/{os.getpid()}",
+        counts=counts,
+        sides={"stock": (RESERVATIONS.name, stock), "demand": (OUTCOMES.name, demand)},
+        connect=lambda: database.hot_connection(settings.dsn, "earmark-allocator"),
+        tokens=lambda: str(uuid.uuid4()),
+        limits=Limits(),
+    )
+
+
+def application(settings: Settings) -> Any:
+    """The ASGI application of one allocator process."""
+    process = partition_process(settings)
+    api = read_only_api(settings)
+
+    @get
+    async def live(scope: Any) -> AsgiResponse:
+        """Whether the process should be left alone: no partition is halted or stuck."""
+        troubles = process.troubles()
+        return AsgiResponse("\n".join(troubles).encode() or b"ok", 503 if troubles else 200)
+
+    @get
+    async def ready(scope: Any) -> AsgiResponse:
+        """Whether every state partition that the group gave us has been taken over."""
+        return AsgiResponse(b"ok", 200) if process.is_ready() else AsgiResponse(b"taking over", 503)
+
+    @contextlib.asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        async with api.router.lifespan_context(api):
+            serving = asyncio.create_task(process.run(), name="state partitions")
+            serving.add_done_callback(_exit_on_failure)
+            try:
+                yield
+            finally:
+                serving.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await serving
+
+    broker = KafkaBroker(settings.bootstrap, acks="all", enable_idempotence=True)
+    app = AsgiFastStream(
+        broker,
+        lifespan=lifespan,
+        specification=AsyncAPI(title="Earmark allocator", version=CODE_VERSION),
+        asgi_routes=[("/health/live", live), ("/health/ready", ready)],
+    )
+    return _beside(app, api)
+
+
+def _exit_on_failure(serving: "asyncio.Task[None]") -> None:
+    """A process whose loops died is worse than none: its group membership would keep the partitions away from others."""
+    if not serving.cancelled() and serving.exception() is not None:
+        os._exit(1)
+
+
+def _beside(app: AsgiFastStream, api: FastAPI) -> Any:
+    """FastStream's application for lifespan and health; `/metrics`; everything else is the read-only HTTP."""
+    metrics = make_asgi_app()
+
+    async def dispatch(scope: Any, receive: Any, send: Any) -> None:
+        path = scope.get("path", "")
+        if scope["type"] == "lifespan" or path.startswith("/health/"):
+            await app(scope, receive, send)
+        elif path.startswith("/metrics"):
+            await metrics(scope, receive, send)
+        else:
+            await api(scope, receive, send)
+
+    return dispatch

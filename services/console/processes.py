@@ -1,0 +1,190 @@
+"""Earmark's own services as child processes of one data folder: started, awaited, found again, stopped. The servers they need are
+`shared.local`'s, or those that EARMARK_KAFKA and EARMARK_POSTGRES name."""
+
+import asyncio
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from shared.local import process
+from shared.local.ports import free_ports, is_free
+from shared.local.stack import LocalStack
+from shared.settings import Settings, settings
+from shared.world import prepare
+
+READY_SECONDS = 60
+STOP_SECONDS = 20
+SERVICES = ("orders", "inventory", "allocator")
+
+
+class ServiceDidNotStart(Exception):
+    """A service did not become ready. Its log says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where everything of a running stack answers."""
+
+    kafka: str
+    postgres: str
+    orders: str
+    inventory: str
+    allocator: str
+
+
+class Stack:
+    """Servers and services of one data folder. `up` starts what does not run; `down` stops all of it.
+
+    `ephemeral`: nothing of it outlives this process.
+    """
+
+    def __init__(self, folder: Path, on_progress: Callable[[str], None] = lambda step: None, *, ephemeral: bool = False) -> None:
+        self.folder = folder.resolve()
+        self._on_progress = on_progress
+        self._external = bool(os.environ.get("EARMARK_KAFKA")) and bool(os.environ.get("EARMARK_POSTGRES"))
+        self._servers = LocalStack(self.folder, on_progress=on_progress, tied_to_parent=ephemeral)
+
+    # ---------------------------------------------------------------- what it is made of
+
+    def settings(self) -> Settings:
+        """The settings under which the services of this folder run."""
+        given = self._kept()
+        ports = {f"{name}_port": int(given[f"{name}_port"]) for name in SERVICES}
+        return settings(
+            kafka=os.environ.get("EARMARK_KAFKA") or self._servers.kafka_bootstrap,
+            postgres=os.environ.get("EARMARK_POSTGRES") or self._servers.postgres_dsn,
+            api_key_pepper=os.environ.get("EARMARK_API_KEY_PEPPER") or given["api_key_pepper"],
+            allocator_url=f"http://127.0.0.1:{ports['allocator_port']}",
+            data=self.folder,
+            **ports,
+        )
+
+    def addresses(self) -> Addresses:
+        """Where to go."""
+        found = self.settings()
+        urls = {name: f"http://127.0.0.1:{getattr(found, f'{name}_port')}" for name in SERVICES}
+        return Addresses(kafka=found.bootstrap, postgres=found.dsn, **urls)
+
+    def _kept(self) -> dict[str, str]:
+        """Ports and the pepper of this folder: drawn once, kept with the data, readable by its owner only."""
+        path = self.folder / "services.json"
+        if path.exists():
+            kept: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+            return kept
+        self.folder.mkdir(parents=True, exist_ok=True)
+        made = {f"{name}_port": str(port) for name, port in zip(SERVICES, _service_ports(), strict=True)}
+        made["api_key_pepper"] = secrets.token_hex(32)
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(made), encoding="utf-8")
+        return made
+
+    # ---------------------------------------------------------------- up and down
+
+    def up(self) -> Addresses:
+        """Start everything that does not run, in order, and return when all of it is ready."""
+        if not self._external:
+            self._servers.start()
+        found = self.settings()
+        self._on_progress("preparing tables and topics")
+        asyncio.run(prepare(found))
+        for name in SERVICES:
+            if self.running(name) is None:
+                self.start(name)
+        for name in SERVICES:
+            self.await_ready(name)
+        return self.addresses()
+
+    def start(self, name: str) -> process.Identity:
+        """Start one service; `allocator-2` is one more allocator. Does not wait."""
+        self._on_progress(f"starting {name}")
+        (self.folder / "logs").mkdir(exist_ok=True)
+        with _environment(self.settings()), process.open_log(self._log(name)) as log:
+            child = process.spawn([sys.executable, "-m", "services.console.serve", name], log=log, folder=Path.cwd())
+        identity = process.identity_of(child.pid)
+        process.remember(self._pid_file(name), identity)
+        return identity
+
+    def running(self, name: str) -> process.Identity | None:
+        """The process of a service, if it lives."""
+        return process.recall(self._pid_file(name))
+
+    def await_ready(self, name: str) -> None:
+        """Return when the service says that it is ready. Raises ServiceDidNotStart with the end of its log."""
+        url = f"{getattr(self.addresses(), name)}/health/ready"
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline:
+            if self.running(name) is None:
+                break
+            try:
+                if httpx.get(url, timeout=2).status_code == httpx.codes.OK:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.05)
+        raise ServiceDidNotStart(f"{name} did not become ready; the end of {self._log(name)}:{process.tail(self._log(name))}")
+
+    def down(self) -> None:
+        """Stop the services, then the private servers. Not running is fine."""
+        alive = [(path.stem, identity) for path in sorted(self.folder.glob("*.pid")) if (identity := process.recall(path))]
+        for name, identity in alive:
+            self._on_progress(f"stopping {name}")
+            if found := identity.process():
+                found.terminate()
+        for name, identity in alive:
+            process.end(name, identity, STOP_SECONDS)
+            self._pid_file(name).unlink(missing_ok=True)
+        if not self._external:
+            self._servers.stop()
+
+    def clean(self) -> None:
+        """Stop everything and remove the data of the private servers, ports and logs."""
+        self.down()
+        for path in [*self.folder.glob("logs/*.log"), self.folder / "services.json", *self.folder.glob("*.pid")]:
+            path.unlink(missing_ok=True)
+        if (self.folder / "logs").exists():
+            (self.folder / "logs").rmdir()
+        self._servers.clean()
+
+    def _log(self, name: str) -> Path:
+        return self.folder / "logs" / f"{name}.log"
+
+    def _pid_file(self, name: str) -> Path:
+        return self.folder / f"{name}.pid"
+
+
+def _service_ports() -> list[int]:
+    """The documented ports where they are free, others where not."""
+    documented = [8001, 8002, 8003]
+    return documented if all(map(is_free, documented)) else free_ports(len(SERVICES))
+
+
+@contextmanager
+def _environment(found: Settings) -> Iterator[None]:
+    """The settings as the environment of a child, for the moment of its start: secrets never stand on a command line."""
+    assert found.api_key_pepper is not None, "drawn with the folder"
+    given = {
+        "EARMARK_KAFKA": found.bootstrap,
+        "EARMARK_POSTGRES": found.dsn,
+        "EARMARK_API_KEY_PEPPER": found.api_key_pepper.get_secret_value(),
+        "EARMARK_ALLOCATOR_URL": found.allocator_url,
+        "EARMARK_DATA": str(found.data),
+        **{f"EARMARK_{name.upper()}_PORT": str(getattr(found, f"{name}_port")) for name in SERVICES},
+    }
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

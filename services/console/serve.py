@@ -1,0 +1,49 @@
+"""Run one service in this process: `python -m services.console.serve orders`. `allocator-2` is one more allocator, on its own port."""
+
+import asyncio
+import importlib
+import logging
+import sys
+
+import uvicorn
+import uvloop
+
+from shared.settings import Settings, settings
+from shared.world import check
+
+APPLICATIONS = {"orders": "services.orders.app", "inventory": "services.inventory.app", "allocator": "services.allocator.app"}
+
+
+def main() -> None:
+    """Check the world, then serve until told to stop."""
+    name = sys.argv[1]
+    kind, _, copy = name.partition("-")
+    found = settings()
+    logging.basicConfig(level=found.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    module = importlib.import_module(APPLICATIONS[kind])
+    port = getattr(found, f"{kind}_port") if not copy else 0
+    uvloop.run(_serve(module.application(found), found, port))
+
+
+async def _serve(application: object, found: Settings, port: int) -> None:
+    await check(found)
+    config = uvicorn.Config(
+        application,  # type: ignore[arg-type]  # an ASGI application; ours are wrapped
+        host=found.host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=10,
+        timeout_keep_alive=30,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    server = uvicorn.Server(config)
+    await server.serve()
+    if not server.started:
+        await asyncio.sleep(0)
+        sys.exit(3)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Kafka and Postgres belong together: what Postgres remembers of Kafka is checked at every start, and made at the first."""
+
+import asyncpg
+
+from shared import database
+from shared.kafka import WorldChanged, check_world, create_topics, describe_world, partition_counts
+from shared.schemas.topics import TOPICS
+from shared.settings import Settings
+
+
+async def prepare(settings: Settings) -> None:
+    """Migrate, check, make what is missing, remember. Safe to run at any time and by several at once. Raises WorldChanged."""
+    await database.migrate(settings.dsn)
+    connection = await database.hot_connection(settings.dsn, "earmark-prepare")
+    try:
+        counts = partition_counts(settings.stock_partitions, settings.demand_partitions)
+        remembered = await _remembered(connection)
+        check_world(remembered, _as_set(counts) | {"cluster id": remembered.get("cluster id", "")}, "settings")
+        check_world(remembered, await describe_world(settings.bootstrap), "Kafka")
+        await create_topics(settings.bootstrap, counts)
+        found = await describe_world(settings.bootstrap)
+        check_world(_as_set(counts), found, "Kafka")
+        await connection.executemany(
+            "INSERT INTO platform.world (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", list(found.items())
+        )
+    finally:
+        await connection.close()
+
+
+async def check(settings: Settings) -> None:
+    """Refuse to start where Kafka, the settings and Postgres's memory differ. Raises WorldChanged."""
+    connection = await database.hot_connection(settings.dsn, "earmark-check")
+    try:
+        remembered = await _remembered(connection)
+    finally:
+        await connection.close()
+    if not remembered:
+        raise WorldChanged("Nothing was prepared in this database yet. Run `earmark migrate`, then start again.")
+    counts = partition_counts(settings.stock_partitions, settings.demand_partitions)
+    check_world(remembered, _as_set(counts) | {"cluster id": remembered["cluster id"]}, "settings")
+    check_world(remembered, await describe_world(settings.bootstrap), "Kafka")
+
+
+async def _remembered(connection: asyncpg.Connection) -> dict[str, str]:
+    return {row["name"]: row["value"] for row in await connection.fetch("SELECT name, value FROM platform.world")}
+
+
+def _as_set(counts: dict[str, int]) -> dict[str, str]:
+    return {f"partitions of {topic.name}": str(counts[topic.name]) for topic in TOPICS}
