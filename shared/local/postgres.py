@@ -20,7 +20,7 @@ from shared.local.accounts import Account, account_for_postgres, give, run_as
 from shared.local.artifacts import Progress
 from shared.local.errors import CommandFailed, ServerDidNotStart
 from shared.local.ports import require_free
-from shared.local.postgres_runtime import forget_place, place_for, programs_for
+from shared.local.postgres_runtime import forget_place, make_place, place_for, programs_for
 
 USER = DATABASE = "earmark"
 START_SECONDS = 60.0
@@ -92,7 +92,7 @@ class Server:
         require_free(self.name, self.port, self.ports_file)
         self.folder.mkdir(parents=True, exist_ok=True)
         account = account_for_postgres()
-        programs = programs_for(self._place(), account)
+        programs = programs_for(make_place(self.folder, account), account)
         if not self._cluster().exists():
             on_progress("making Postgres' data folder")
             self._make_cluster(programs, account)

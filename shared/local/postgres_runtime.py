@@ -19,21 +19,24 @@ def place_for(folder: Path, account: Account | None) -> Path:
     """The folder, owned by `account` and closed to others, that holds what the server itself reads and writes.
 
     It is inside `folder` wherever the account can get there. A project under /root it can not enter: then the place is
-    /var/lib/earmark-<hash>, and `folder` keeps a pointer to it.
+    /var/lib/earmark-<hash>, and `folder` keeps a pointer to it. Only looks; `make_place` makes it.
     """
     pointer = folder / "location"
-    place = Path(pointer.read_text(encoding="utf-8")) if pointer.exists() else _chosen_place(folder, account)
-    if place.parent != folder:
-        pointer.write_text(str(place), encoding="utf-8")
-    place.mkdir(mode=0o700, exist_ok=True)
-    give(account, place)
-    return place
-
-
-def _chosen_place(folder: Path, account: Account | None) -> Path:
+    if pointer.exists():
+        return Path(pointer.read_text(encoding="utf-8"))
     if can_enter(account, folder):
         return folder / "server"
     return OUTSIDE / f"earmark-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]}"
+
+
+def make_place(folder: Path, account: Account | None) -> Path:
+    """The place of `place_for`, made and given to `account`. Idempotent."""
+    place = place_for(folder, account)
+    if place.parent != folder:
+        (folder / "location").write_text(str(place), encoding="utf-8")
+    place.mkdir(mode=0o700, exist_ok=True)
+    give(account, place)
+    return place
 
 
 def forget_place(folder: Path) -> None:
