@@ -23,7 +23,7 @@ HEADER = """\
 # kafka-tools-api is named by the broker's POM, was not published for 4.4.0, and is needed by none of the classes we run. The broker
 # logs through slf4j 1.7: with log4j-slf4j2-impl it would be silent.
 POM = """\
-<project xmlns="http://maven.apache.org/POM/4.0.0">
+<project>
   <modelVersion>4.0.0</modelVersion>
   <groupId>earmark</groupId><artifactId>kafka-class-path</artifactId><version>1</version><packaging>pom</packaging>
   <dependencies>
