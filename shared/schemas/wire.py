@@ -41,7 +41,7 @@ _MESSAGES: tuple[type[Any], ...] = (
     events.StockCommandRefused,
     events.StockLevelChanged,
 )
-ADAPTERS: dict[str, TypeAdapter[Any]] = {message.type: TypeAdapter(message) for message in _MESSAGES}
+ADAPTERS: dict[str, TypeAdapter[Any]] = {message.__dataclass_fields__["type"].default: TypeAdapter(message) for message in _MESSAGES}
 """Message type to its validator; the keys are the closed set of released messages."""
 _PACKS: dict[str, TypeAdapter[Any]] = {
     "reservations": TypeAdapter(tuple[Annotated[commands.ReservationCommand, Field(discriminator="type")], ...]),
