@@ -50,7 +50,7 @@ class Stack:
         self.folder = folder.resolve()
         self._on_progress = on_progress
         self._external = bool(os.environ.get("EARMARK_KAFKA")) and bool(os.environ.get("EARMARK_POSTGRES"))
-        self._servers = LocalStack(self.folder, on_progress=on_progress, tied_to_parent=ephemeral)
+        self.servers = LocalStack(self.folder, on_progress=on_progress, tied_to_parent=ephemeral)
 
     # ---------------------------------------------------------------- what it is made of
 
@@ -59,8 +59,8 @@ class Stack:
         given = self._kept()
         ports = {f"{name}_port": int(given[f"{name}_port"]) for name in SERVICES}
         return settings(
-            kafka=os.environ.get("EARMARK_KAFKA") or self._servers.kafka_bootstrap,
-            postgres=os.environ.get("EARMARK_POSTGRES") or self._servers.postgres_dsn,
+            kafka=os.environ.get("EARMARK_KAFKA") or self.servers.kafka_bootstrap,
+            postgres=os.environ.get("EARMARK_POSTGRES") or self.servers.postgres_dsn,
             api_key_pepper=os.environ.get("EARMARK_API_KEY_PEPPER") or given["api_key_pepper"],
             allocator_url=f"http://127.0.0.1:{ports['allocator_port']}",
             data=self.folder,
@@ -91,7 +91,7 @@ class Stack:
     def up(self) -> Addresses:
         """Start everything that does not run, in order, and return when all of it is ready."""
         if not self._external:
-            self._servers.start()
+            self.servers.start()
         found = self.settings()
         self._on_progress("preparing tables and topics")
         asyncio.run(prepare(found))
@@ -142,7 +142,7 @@ class Stack:
             process.end(name, identity, STOP_SECONDS)
             self._pid_file(name).unlink(missing_ok=True)
         if not self._external:
-            self._servers.stop()
+            self.servers.stop()
 
     def clean(self) -> None:
         """Stop everything and remove the data of the private servers, ports and logs."""
@@ -151,7 +151,7 @@ class Stack:
             path.unlink(missing_ok=True)
         if (self.folder / "logs").exists():
             (self.folder / "logs").rmdir()
-        self._servers.clean()
+        self.servers.clean()
 
     def _log(self, name: str) -> Path:
         return self.folder / "logs" / f"{name}.log"

@@ -1,0 +1,130 @@
+"""`earmark`: one command line for people, make and CI. Every command is a thin door; what it does lies in a module of its own."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from services.console.processes import SERVICES, ServiceDidNotStart, Stack
+from shared.database import DatabaseError
+from shared.kafka import KafkaUnreachable, WorldChanged
+from shared.local.errors import LocalStackError
+from shared.settings import SettingRefused, settings
+
+app = typer.Typer(
+    name="earmark",
+    help="Stock promised exactly once. Sales channels post orders, warehouses report stock; Earmark says who gets what, and why.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+console = Console(stderr=True, highlight=False)
+
+Folder = Annotated[Path, typer.Option("--data", envvar="EARMARK_DATA", help="Where the private Kafka and Postgres keep their data.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else there.")]
+DEFAULT_FOLDER = Path(".earmark")
+
+_EXPECTED = (LocalStackError, ServiceDidNotStart, KafkaUnreachable, WorldChanged, DatabaseError, SettingRefused)
+
+
+def progress(step: str) -> None:
+    """One line per step, on standard error."""
+    console.print(f"  [dim]·[/dim] {step}")
+
+
+@app.command()
+def up(folder: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
+    """Start Kafka, Postgres and all services, and keep them running. Makes an API key at the first start and prints it once."""
+    from services.console.keys import first_key
+
+    stack = Stack(folder, progress)
+    addresses = stack.up()
+    key = asyncio.run(first_key(stack.settings(), "acme"))
+    facts = {name: getattr(addresses, name) for name in ("orders", "inventory", "allocator", "kafka")}
+    if as_json:
+        print(json.dumps(facts | ({"api_key": key} if key else {})))
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, address in facts.items():
+        table.add_row(f"[bold]{name}[/bold]", address if name == "kafka" else f"{address}/docs")
+    console.print("\n[bold green]Earmark is up.[/bold green]")
+    console.print(table)
+    if key:
+        console.print(f"\nAPI key of merchant [bold]acme[/bold], shown this once: [bold]{key}[/bold]")
+        console.print("Send it as the header [bold]Authorization: Bearer …[/bold]; `earmark key create MERCHANT` makes more.")
+    console.print("\n`earmark status` shows it, `earmark down` stops it; the data stays.")
+
+
+@app.command()
+def down(folder: Folder = DEFAULT_FOLDER) -> None:
+    """Stop the services and the private servers. The data stays."""
+    Stack(folder, progress).down()
+    console.print("[bold]Earmark is down.[/bold] `earmark up` starts it again with the same data.")
+
+
+@app.command()
+def clean(folder: Folder = DEFAULT_FOLDER, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Stop everything and remove all data of the private servers. Not to be undone."""
+    if not yes:
+        typer.confirm(f"Remove everything in {folder}, for ever?", abort=True)
+    Stack(folder, progress).clean()
+    Stack(folder / "demo", progress).clean()
+    console.print(f"Removed the data in {folder}.")
+
+
+@app.command()
+def status(folder: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
+    """Show what runs. Exit status 0 when everything does."""
+    stack = Stack(folder)
+    facts: dict[str, Any] = {name: (found.pid if (found := stack.running(name)) else None) for name in SERVICES}
+    facts |= {server.name: server.pid for server in stack.servers.status()}
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        for name, pid in facts.items():
+            console.print(f"{'[green]●[/green]' if pid else '[red]○[/red]'} {name:<10} {f'process {pid}' if pid else 'not running'}")
+    raise typer.Exit(0 if all(facts.values()) else 1)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database that EARMARK_POSTGRES names to this version, and make missing topics in EARMARK_KAFKA."""
+    from shared.world import prepare
+
+    asyncio.run(prepare(settings()))
+    console.print("Tables and topics are ready.")
+
+
+def guarded(command: Callable[[], None]) -> int:
+    """Run it; an expected failure becomes one clear sentence and exit status 1, Ctrl-C becomes 130."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        command()
+    except _EXPECTED as error:
+        console.print(f"[bold red]earmark:[/bold red] {error}", markup=True, soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        console.print("\nStopped.")
+        return 130
+    except BrokenPipeError:
+        with suppress(OSError):
+            sys.stdout.close()
+        return 1
+    return 0
+
+
+def main() -> None:
+    """The entry point of the `earmark` program."""
+    sys.exit(guarded(app))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""`earmark demo`: the whole flow on real services, told as it happens."""
