@@ -62,6 +62,7 @@ class StatePartition:
         self._counts, self._tokens, self._limits = counts, tokens, limits
         self._waiting: deque[_Waiting] = deque()
         self._waiting_messages = 0
+        self._condemned: dict[tuple[str, int], str] = {}
         self._read_to: dict[str, int] = {}
         self._marks: dict[tuple[str, str], int] = {}
         self.row: PartitionRow | None = None
@@ -99,6 +100,8 @@ class StatePartition:
 
     def _decoded(self, record: InputRecord) -> _Waiting:
         internal = BY_NAME[record.topic].internal
+        if reason := self._condemned.get((record.topic, record.offset)):
+            return _Waiting(record, (), dead=DeadLetter(record, reason, "value"))
         try:
             messages = self.side.decode(record)
             if not internal:
@@ -138,13 +141,19 @@ class StatePartition:
         self._waiting_messages -= messages
         return taken
 
-    async def serve(self) -> list[OutboxRow]:
-        """Serve one batch of what is waiting, and whatever is due. Returns the rows to publish, in order, after they are committed.
+    @property
+    def next_record(self) -> InputRecord | None:
+        """The record that the next batch begins with."""
+        return self._waiting[0].record if self._waiting else None
+
+    async def serve(self, records: int | None = None) -> list[OutboxRow]:
+        """Serve one batch of what is waiting (at most so many records), and whatever is due. Returns the rows to publish, in order,
+        after they are committed.
 
         Raises FenceLost, Halted, or the store's own errors; see the class.
         """
         assert self.row is not None, "take_over comes first"
-        row, taken = self.row, self._take()
+        row, taken = self.row, self._take(records)
         self.row = None  # until the commit is answered, memory is in doubt
         crash_point("polled")
         messages, marks = self._fresh(taken)

@@ -19,9 +19,13 @@ from shared.partitions.partition import Halted, Limits, StatePartition
 from shared.partitions.ports import FenceLost, LogWriter, Side
 from shared.partitions.postgres import PostgresPartitionStore
 from shared.partitions.reader import Attachment, LogReader
+from shared.schemas.topics import BY_NAME
 
 logger = logging.getLogger("earmark.partition")
 
+DATA_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+"""SQLSTATE classes 22 and 23: the same batch would fail for ever. Served record by record, the culprit is found and put aside."""
+CAREFUL_RECORDS = 2_000
 STORE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 FENCE_PAUSE_SECONDS = 2.0
 HOUSEKEEPING_SECONDS = 5.0
@@ -56,6 +60,9 @@ class Worker:
         self._queued = asyncio.Event()
         self._state: StatePartition | None = None
         self._clock = (datetime.now(UTC), monotonic())
+        self._careful = 0
+        self._serving: InputRecord | None = None
+        self._condemned: dict[tuple[str, int], str] = {}
 
     # ---------------------------------------------------------------- life
 
@@ -72,11 +79,27 @@ class Worker:
             except (Halted, WorldChanged) as halted:
                 self.halted = str(halted)
                 logger.error("%s", halted)
+            except DATA_ERRORS as error:
+                self._suspect(error)
             except (*STORE_ERRORS, KafkaError) as error:
                 logger.warning("%s: %s: %s; claiming again", self.partition, type(error).__name__, error)
                 pause = 0.1 if monotonic() - began > 10 else min(pause * 2, 5.0)
+            except Exception as error:
+                self.halted = f"{self.partition} stops at a fault of its own ({type(error).__name__}: {error}): see the log"
+                logger.exception("%s", self.halted)
             if not self._stopping and self.halted is None:
                 await self._sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
+
+    def _suspect(self, error: Exception) -> None:
+        """A value that the store will never take: find its record, and put it aside where others wrote it."""
+        culprit = self._serving
+        if self._careful and culprit is not None and not BY_NAME[culprit.topic].internal:
+            logger.error("%s: %s offset %d is put aside: %s", self.partition, culprit.topic, culprit.offset, error)
+            self._condemned[culprit.topic, culprit.offset] = f"the store refuses it: {error}"
+        elif self._careful:
+            self.halted = f"{self.partition} stops: the store refuses a batch of its own ({error}). See docs/runbooks.md#refused-batch"
+            logger.error("%s", self.halted)
+        self._careful = CAREFUL_RECORDS
 
     async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -115,6 +138,8 @@ class Worker:
                 self._world.limits,
             )
             unpublished = await state.take_over(self._world.owner)
+            for (topic, offset), reason in self._condemned.items():
+                state.condemn(topic, offset, reason)
             self._clock = (await connection.fetchval("SELECT clock_timestamp()"), monotonic())
             await self._world.check(state)
             logger.info("%s: taken over, %d outbox rows to publish again", self.partition, len(unpublished))
@@ -162,7 +187,9 @@ class Worker:
         while not self._stopping:
             if state.has_records or state.deadline_is_due(self._now()):
                 self.messages_at = monotonic() if not state.has_records else self.messages_at
-                rows = await asyncio.shield(state.serve())
+                self._serving = state.next_record
+                rows = await asyncio.shield(state.serve(1 if self._careful else None))
+                self._careful = max(0, self._careful - 1)
                 self.batches += 1
                 self._set_clock(state)
                 self.messages_at = monotonic()
