@@ -131,11 +131,16 @@ class StatePartition:
 
     # ---------------------------------------------------------------- one batch
 
-    def _take(self) -> list[_Waiting]:
+    def condemn(self, topic: str, offset: int, reason: str) -> None:
+        """Before records are offered: this one of another's topic makes every batch fail, so it becomes a dead letter."""
+        assert not BY_NAME[topic].internal, "an internal record that cannot be applied halts"
+        self._condemned[topic, offset] = reason
+
+    def _take(self, records: int | None) -> list[_Waiting]:
         """The next records, in an order that the batch row's offset ranges alone give back, however the inputs happened to arrive."""
         taken: list[_Waiting] = []
         messages = 0
-        while self._waiting and messages < self._limits.messages:
+        while self._waiting and messages < self._limits.messages and (records is None or len(taken) < records):
             taken.append(self._waiting.popleft())
             messages += len(taken[-1].messages)
         self._waiting_messages -= messages
