@@ -1,0 +1,96 @@
+# Thin doors to the `earmark` command line and to the tests. `make` alone lists them.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo up down clean test check static fast integration simulate bench acceptance docs lock distclean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# The first Python that is new enough; name another with `make PYTHON=/path/to/python3.12 …`.
+PYTHON ?= $(shell for one in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$one" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$one"; break; }; done)
+PYTEST := $(BIN)/python -m pytest
+RESULTS := build/acceptance
+
+help: ## list the targets
+	@echo "Earmark: stock promised exactly once. Two commands to begin with: make demo, make test."
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-19s %s\n", $$1, $$2 }'
+
+# ------------------------------------------------------------------------------ the environment
+
+$(STAMP): requirements/all.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Earmark needs Python 3.11 or newer, and none is on the PATH: install it, or run make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "$(PYTHON) is not Python 3.11 or newer: install that, or run make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null \
+		|| { echo "$(PYTHON) has no venv module: install it (Debian and Ubuntu: apt install python3-venv) and run make again" >&2; exit 1; }
+	@echo "Preparing $(VENV) with $$("$(PYTHON)" --version) (once; later runs start at once)"
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/all.txt \
+		|| { echo "The packages could not be installed: see pip's reason above (mostly the network or a proxy), then run make again" >&2; exit 1; }
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# ------------------------------------------------------------------------------ see it run
+
+demo: $(STAMP) ## orders in, allocation events out, live: make demo [ORDERS=file.csv] [ARGS=--json]
+	@$(BIN)/earmark demo $(if $(ORDERS),--orders "$(ORDERS)") $(ARGS)
+
+up: $(STAMP) ## start Kafka, Postgres and all services, and keep them running
+	@$(BIN)/earmark up $(ARGS)
+
+down: ## stop what `make up` started; the data stays
+	@test ! -x $(BIN)/earmark || $(BIN)/earmark down $(ARGS)
+
+clean: ## stop everything and remove its data
+	@test ! -x $(BIN)/earmark || $(BIN)/earmark clean $(ARGS)
+	@rm -rf build
+
+distclean: clean ## clean, and remove the virtual environment too
+	@rm -rf $(VENV)
+
+# ------------------------------------------------------------------------------ prove it
+
+test: $(STAMP) ## everything that passes or fails on one machine (one gate for people and CI)
+	@$(MAKE) --no-print-directory static fast integration
+
+check: $(STAMP) ## the quick gate: format, lint, types, architecture, unit and contract tests
+	@$(MAKE) --no-print-directory static
+	@$(PYTEST) -q -n auto -m "not integration" tests/unit tests/contract $(ARGS)
+
+static: $(STAMP) ## format, lint, types, architecture
+	@$(BIN)/ruff format --check --quiet . || { echo "Run: $(BIN)/ruff format ." >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@PYTHONPATH=. $(BIN)/lint-imports --no-logo
+
+fast: $(STAMP)
+	@$(PYTEST) -q -n auto -m "not integration" --acceptance-results $(RESULTS)/fast.json $(ARGS)
+
+integration: $(STAMP)
+	@$(PYTEST) -q -m integration --acceptance-results $(RESULTS)/integration.json $(ARGS)
+
+simulate: $(STAMP) ## seeded simulation on all cores: make simulate SEEDS=10000, or SEED=4711 to replay one
+	@$(BIN)/python -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+bench: $(STAMP) ## measure against the two yardsticks; the table also goes to build/bench.json
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+acceptance: $(STAMP) ## run every test that proves an acceptance behaviour, list what is proven and what is not
+	@rm -rf $(RESULTS)
+	@$(PYTEST) -q -n auto -m "accept and not integration" --acceptance-results $(RESULTS)/fast.json || true
+	@$(PYTEST) -q -m "accept and integration" --acceptance-results $(RESULTS)/integration.json || true
+	@$(BIN)/python -m tests.acceptance $(RESULTS) $(ARGS)
+
+# ------------------------------------------------------------------------------ generated files
+
+docs: $(STAMP) ## write docs/schemas and docs/asyncapi.json from the code
+	@$(BIN)/python deploy/generate_docs.py
+
+lock: ## resolve the newest versions that pyproject.toml allows into requirements/*.txt
+	@test -x build/lock/bin/uv || { mkdir -p build && "$(PYTHON)" -m venv build/lock && build/lock/bin/pip --disable-pip-version-check install --quiet uv; }
+	@build/lock/bin/uv pip compile --quiet $(UV_OPTIONS) --all-extras pyproject.toml requirements/build.in -o requirements/all.txt
+	@build/lock/bin/uv pip compile --quiet $(UV_OPTIONS) -c requirements/all.txt pyproject.toml requirements/build.in -o requirements/production.txt
+UV_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --upgrade

@@ -1,0 +1,80 @@
+"""What every test may ask for: the real Kafka, the real Postgres, a database of its own, topics of its own.
+
+Nothing here is started until a test asks for it, so unit tests need neither.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import pytest
+
+from tests.support import databases, topics
+from tests.support.servers import Servers
+from tests.support.session_servers import session_servers
+
+pytest_plugins = ["tests.support.acceptance"]
+
+Answer = TypeVar("Answer")
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Servers]:
+    """The real Kafka and the real Postgres of this session; says on the terminal where they come from."""
+    base = tmp_path_factory.getbasetemp()
+    shared_by_workers = base.parent if hasattr(request.config, "workerinput") else base
+    with session_servers(shared_by_workers / "servers") as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(servers: Servers) -> str:
+    """host:port of the real Kafka."""
+    return servers.kafka_bootstrap
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(servers: Servers) -> str:
+    """The real Postgres, a database that nobody migrates; ask for `database` instead."""
+    return servers.postgres_dsn
+
+
+@pytest.fixture(scope="session")
+def _template(postgres_dsn: str) -> str:
+    return _answer(databases.template(postgres_dsn))
+
+
+@pytest.fixture
+def database(postgres_dsn: str, _template: str) -> Iterator[str]:
+    """DSN of a migrated, empty database that only this test uses."""
+    dsn = _answer(databases.create(postgres_dsn, _template))
+    yield dsn
+    _answer(databases.drop(postgres_dsn, dsn))
+
+
+@pytest.fixture
+def empty_database(postgres_dsn: str) -> Iterator[str]:
+    """DSN of a database without any table, for tests of the migrations themselves."""
+    dsn = _answer(databases.create(postgres_dsn))
+    yield dsn
+    _answer(databases.drop(postgres_dsn, dsn))
+
+
+@pytest.fixture
+def fresh_topics(kafka_bootstrap: str) -> str:
+    """Kafka with our topics made anew and empty, eight partitions each; returns its address. Not for two tests at once."""
+    _answer(topics.recreate(kafka_bootstrap))
+    return kafka_bootstrap
+
+
+@pytest.fixture
+def topic(kafka_bootstrap: str) -> str:
+    """Name of a new topic with one partition that only this test uses."""
+    return _answer(topics.unique(kafka_bootstrap))
+
+
+def _answer(work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Run it on a loop of its own, so that fixtures serve plain and async tests alike."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
