@@ -103,7 +103,7 @@ class MemoryPartitionStore:
     def __init__(self, database: MemoryDatabase) -> None:
         self.database = database
         self._transaction: MemoryTransaction | None = None
-        self._partition: PartitionId | None = None
+        self.partition: PartitionId | None = None
 
     def current(self) -> MemoryTransaction:
         """The open transaction; outside one, a reader of what is committed."""
@@ -138,7 +138,7 @@ class MemoryPartitionStore:
         row = row | {"epoch": row["epoch"] + 1, "owner": owner}
         transaction.put("partition", partition, row)
         await self.commit()
-        self._partition = partition
+        self.partition = partition
         return PartitionRow(partition=partition, **row)
 
     def _first(self, partition: PartitionId) -> dict[str, Any]:
@@ -156,7 +156,7 @@ class MemoryPartitionStore:
     async def marks(self) -> dict[tuple[str, str], int]:
         """See `PartitionStore.marks`."""
         found = self.current().scan("mark")
-        return {(topic, source): mark for (partition, topic, source), mark in found if partition == self._partition}
+        return {(topic, source): mark for (partition, topic, source), mark in found if partition == self.partition}
 
     async def begin(self) -> None:
         """Open a transaction."""
@@ -183,10 +183,10 @@ class MemoryPartitionStore:
 
     async def advance(self, epoch: int, batch_no: int, positions: Mapping[str, Position], published_sequence: int) -> datetime:
         """See `PartitionStore.advance`."""
-        transaction = await self._locked(self._partition)
-        row = transaction.get("partition", self._partition)
+        transaction = await self._locked(self.partition)
+        row = transaction.get("partition", self.partition)
         if row is None or (row["epoch"], row["batch_no"]) != (epoch, batch_no):
-            raise FenceLost(f"{self._partition}: expected epoch {epoch} and batch {batch_no}")
+            raise FenceLost(f"{self.partition}: expected epoch {epoch} and batch {batch_no}")
         now: datetime = max(self.database.clock(), row["logical_time"])
         row = row | {
             "batch_no": batch_no + 1,
@@ -194,7 +194,7 @@ class MemoryPartitionStore:
             "positions": dict(positions),
             "published_sequence": max(published_sequence, row["published_sequence"]),
         }
-        transaction.put("partition", self._partition, row)
+        transaction.put("partition", self.partition, row)
         await self.database.pause()
         return now
 
@@ -204,24 +204,24 @@ class MemoryPartitionStore:
         """See `PartitionStore.finish`."""
         await self.database.pause()
         transaction = self._open()
-        row = transaction.get("partition", self._partition)
+        row = transaction.get("partition", self.partition)
         assert row is not None, "advance comes first"
-        transaction.put("partition", self._partition, row | {"out_sequence": batch.last_sequence})
-        transaction.put("batch", (self._partition, batch.batch_no), batch)
+        transaction.put("partition", self.partition, row | {"out_sequence": batch.last_sequence})
+        transaction.put("batch", (self.partition, batch.batch_no), batch)
         for one in outbox:
-            transaction.put("outbox", (self._partition, one.batch_no, one.topic, one.destination), one)
+            transaction.put("outbox", (self.partition, one.batch_no, one.topic, one.destination), one)
         for (topic, source), mark in marks.items():
-            transaction.put("mark", (self._partition, topic, source), mark)
+            transaction.put("mark", (self.partition, topic, source), mark)
         for letter in dead:
             transaction.put("dead_letter", (letter.record.topic, letter.record.partition, letter.record.offset), letter)
 
     async def unpublished(self, after_sequence: int) -> list[OutboxRow]:
         """See `PartitionStore.unpublished`."""
         await self.database.pause()
-        rows = [row for key, row in self.current().scan("outbox") if key[0] == self._partition and row.last_sequence > after_sequence]
+        rows = [row for key, row in self.current().scan("outbox") if key[0] == self.partition and row.last_sequence > after_sequence]
         return sorted(rows, key=lambda row: row.first_sequence)
 
     async def committed(self, batch_no: int, token: str) -> bool:
         """See `PartitionStore.committed`."""
-        batch = self.current().get("batch", (self._partition, batch_no))
+        batch = self.current().get("batch", (self.partition, batch_no))
         return batch is not None and batch.token == token
