@@ -144,7 +144,8 @@ class StatePartition:
             taken.append(self._waiting.popleft())
             messages += len(taken[-1].messages)
         self._waiting_messages -= messages
-        return taken
+        inputs = self.side.inputs
+        return sorted(taken, key=lambda waiting: (inputs.index(waiting.record.topic), waiting.record.offset))
 
     @property
     def next_record(self) -> InputRecord | None:
