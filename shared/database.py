@@ -1,0 +1,224 @@
+"""Postgres: connections that never wait for ever, migrations, and what an error means. Knows no table but Alembic's own.
+
+A server that is frozen, slow or gone must not hold a request or a batch: without these time-outs `execute` hangs for ever.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import TimeoutError as PoolIsEmpty
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+from sqlalchemy.util import await_only
+
+from shared.settings import Settings
+
+MIGRATIONS = Path(__file__).resolve().parents[1] / "deploy" / "migrations"
+VERSION_SCHEMA = "migrations"
+CONNECT_SECONDS = 5.0
+COMMAND_SECONDS = 5.0
+DISPOSE_SECONDS = 5.0
+MIGRATION_SECONDS = 600.0
+_MIGRATION_LOCK = 0x6561726D61726B  # "earmark": two installations in one database would not want two of these
+
+
+class DatabaseError(Exception):
+    """Something about the database must be put right by an operator."""
+
+
+class SchemaNewer(DatabaseError):
+    """The database was migrated by a newer version of Earmark. Install that version or a later one, or restore an older backup."""
+
+
+class SchemaOlder(DatabaseError):
+    """The database lacks migrations that this version needs. Run `earmark migrate`, then start again."""
+
+
+_AWAY = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError, PoolIsEmpty)
+
+
+class Fault(Enum):
+    """What an error asks for. RETRY: the server is away, full or another was faster: the same work may succeed later. DATA: this
+    very value will never be taken. OTHER: a fault of ours."""
+
+    RETRY = "retry"
+    DATA = "data"
+    OTHER = "other"
+
+
+def server_settings(application: str, command_seconds: float = COMMAND_SECONDS) -> dict[str, str]:
+    """What the server is told at connect. It gives up before the client does, so that its own message is the one that is seen.
+
+    `tcp_user_timeout` and the keepalives find a client that vanished without a word, and free its locks.
+    """
+    return {
+        "application_name": application,
+        "statement_timeout": _ms(command_seconds * 0.9),
+        "lock_timeout": "2000",
+        "idle_in_transaction_session_timeout": "5000",
+        "tcp_user_timeout": "10000",
+        "tcp_keepalives_idle": "5",
+        "tcp_keepalives_interval": "2",
+        "tcp_keepalives_count": "3",
+        "search_path": "pg_catalog",
+        "timezone": "UTC",
+        "jit": "off",
+    }
+
+
+async def hot_connection(
+    dsn: str, application: str = "earmark", *, command_seconds: float = COMMAND_SECONDS, **more_server_settings: str
+) -> asyncpg.Connection:
+    """One dedicated connection with every time-out set. The caller closes it, and drops it after any doubt."""
+    return await asyncpg.connect(
+        dsn,
+        timeout=CONNECT_SECONDS,
+        command_timeout=command_seconds,
+        server_settings=server_settings(application, command_seconds) | more_server_settings,
+    )
+
+
+def engine(settings: Settings, application: str = "earmark") -> AsyncEngine:
+    """A pool of such connections for everything off the hot path. Waits at most 2 s for a free one, then raises."""
+
+    async def connect(*_: Any, **__: Any) -> asyncpg.Connection:
+        return await hot_connection(settings.dsn, application)
+
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect,
+        pool_size=settings.pool_size,
+        max_overflow=settings.pool_size,
+        pool_timeout=2.0,
+        pool_recycle=1800,
+        pool_use_lifo=True,
+        pool_reset_on_return="rollback",
+        hide_parameters=True,
+    )
+
+
+async def dispose(pool: AsyncEngine) -> None:
+    """Close the pool; a server that does not answer is left behind after 5 seconds."""
+    try:
+        async with asyncio.timeout(DISPOSE_SECONDS):
+            await pool.dispose()
+    except TimeoutError:
+        pool.sync_engine.pool = pool.sync_engine.pool.recreate()
+
+
+# ---------------------------------------------------------------- what an error means
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """The SQLSTATE of an error of asyncpg or of SQLAlchemy around it."""
+    return next((str(state) for cause in _causes(error) if (state := getattr(cause, "sqlstate", None))), None)
+
+
+def constraint(error: BaseException) -> str | None:
+    """The name of the constraint that was violated: names are ours and are translated by whoever wrote them."""
+    return next((str(name) for cause in _causes(error) if (name := getattr(cause, "constraint_name", None))), None)
+
+
+def classify(error: BaseException) -> Fault:
+    """RETRY: no connection, classes 08, 40, 53, 57, a lock not had in time, an idle transaction ended. DATA: classes 22, 23."""
+    state = sqlstate(error)
+    if state is not None:
+        if state[:2] in {"08", "40", "53", "57"} or state in {"55P03", "25P03", "25P04"}:
+            return Fault.RETRY
+        return Fault.DATA if state[:2] in {"22", "23"} else Fault.OTHER
+    return Fault.RETRY if any(isinstance(cause, _AWAY) for cause in _causes(error)) else Fault.OTHER
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = getattr(error, "orig", None) or error.__cause__
+
+
+# ---------------------------------------------------------------- migrations
+
+
+async def migrate(dsn: str, *, scripts: Path = MIGRATIONS) -> str:
+    """Bring the database to the newest revision of this version and return it. Everything in one transaction, under an advisory lock:
+    two at once do it once, a crash leaves it as it was. Raises SchemaNewer."""
+    async with _migrating(dsn) as pool, pool.begin() as connection:
+        return await connection.run_sync(_upgrade, scripts)
+
+
+async def require_schema(pool: AsyncEngine, *, scripts: Path = MIGRATIONS) -> None:
+    """Raise SchemaOlder unless every migration of this version has run. A newer schema is served: migrations expand, then contract."""
+    async with pool.connect() as connection:
+        found = await connection.run_sync(current_revision)
+    revisions = ScriptDirectory.from_config(_config(scripts))
+    known = {revision.revision for revision in revisions.walk_revisions()}
+    if found is None or (found in known and found != revisions.get_current_head()):
+        raise SchemaOlder(
+            f"the database is at revision {found or 'none'}, this version needs {revisions.get_current_head()}: run `earmark migrate`"
+        )
+
+
+def current_revision(connection: Connection) -> str | None:
+    """The revision that the database is at; None before the first migration."""
+    return MigrationContext.configure(connection, opts={"version_table_schema": VERSION_SCHEMA}).get_current_revision()
+
+
+def run_script(connection: Connection, sql: str) -> None:
+    """Run SQL of many statements, which a prepared statement can not, inside the connection's transaction. For migrations."""
+    connection.exec_driver_sql("SELECT 1")  # the driver begins its transaction with the first statement
+    driver: Any = connection.connection.driver_connection
+    await_only(driver.execute(sql))
+
+
+@asynccontextmanager
+async def _migrating(dsn: str) -> AsyncIterator[AsyncEngine]:
+    async def connect(*_: Any, **__: Any) -> asyncpg.Connection:
+        return await hot_connection(
+            dsn, "earmark migrate", command_seconds=MIGRATION_SECONDS, lock_timeout="60000", idle_in_transaction_session_timeout="60000"
+        )
+
+    pool = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    try:
+        yield pool
+    finally:
+        await dispose(pool)
+
+
+def _config(scripts: Path) -> Config:
+    if not (scripts / "env.py").exists():
+        raise DatabaseError(f"no migrations at {scripts}: install Earmark from its checkout with `pip install -e .`")
+    config = Config()
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    return config
+
+
+def _upgrade(connection: Connection, scripts: Path) -> str:
+    config = _config(scripts)
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+    connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {VERSION_SCHEMA}"))
+    revisions = ScriptDirectory.from_config(config)
+    head = revisions.get_current_head()
+    assert head is not None, "there are migrations"
+    found = current_revision(connection)
+    if found is not None and found not in {revision.revision for revision in revisions.walk_revisions()}:
+        raise SchemaNewer(
+            f"the database is at revision {found}, this version ends at {head}: install the version that migrated it, or a later one"
+        )
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    return head
+
+
+def _ms(seconds: float) -> str:
+    return str(int(seconds * 1000))

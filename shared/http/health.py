@@ -1,0 +1,48 @@
+"""Whether the process lives, whether it can serve, and its metrics. No API key: orchestrators have none. Nothing secret in it."""
+
+import asyncio
+
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import JSONResponse, Response
+
+from shared.http.platform import Serving
+
+READY_SECONDS = 2.0
+routes = APIRouter(tags=["operations"])
+
+
+@routes.get("/health/live", summary="The process answers")
+async def live() -> JSONResponse:
+    """Restart the process when this does not answer for long."""
+    return JSONResponse({"status": "live"})
+
+
+@routes.get("/health/ready", summary="The service can take requests")
+async def ready(platform: Serving) -> JSONResponse:
+    """503 while Postgres does not answer. Kafka away is not a reason: commands wait in the outbox; `kafka` and `outbox_rows` tell."""
+    answers = await _postgres_answers(platform)
+    state = {
+        "status": "ready" if answers else "not ready",
+        "postgres": "answers" if answers else "does not answer",
+        "kafka": "answers" if platform.relay.healthy else "does not take events; they wait in the outbox",
+        "outbox_rows": platform.relay.backlog_rows,
+    }
+    return JSONResponse(state, 200 if answers else 503, None if answers else {"Retry-After": "2"})
+
+
+@routes.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
+async def metrics() -> Response:
+    """Every metric of `shared.metrics`."""
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _postgres_answers(platform: Serving) -> bool:
+    try:
+        async with asyncio.timeout(READY_SECONDS), platform.reading() as connection:
+            await connection.execute(text("SELECT 1"))
+    except (SQLAlchemyError, OSError, TimeoutError):
+        return False
+    return True

@@ -1,0 +1,123 @@
+"""What one HTTP service runs on: its pool, outbox, relay, keys, waiters. Opened in the wiring, started by the application's lifespan."""
+
+import asyncio
+import hashlib
+import hmac
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared import database
+from shared.database import Fault, classify
+from shared.http.keys import Keys
+from shared.http.waiting import Waiting
+from shared.kafka import KafkaLogWriter, partition_counts
+from shared.relay import Outbox, Relay
+from shared.settings import Settings
+
+log = logging.getLogger(__name__)
+
+START_SECONDS = 30.0
+PURGE_SECONDS = 3600.0
+STOP_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """One service's means. `service` is also the name of its Postgres schema."""
+
+    settings: Settings
+    service: str
+    engine: AsyncEngine
+    outbox: Outbox
+    relay: Relay
+    keys: Keys
+    waiting: Waiting
+    cursor_key: bytes
+
+    @classmethod
+    def open(cls, settings: Settings, service: str) -> "Platform":
+        """Make everything, connect nothing."""
+        pool = database.engine(settings, service)
+        outbox = Outbox(service, settings.relay_shards)
+        counts = partition_counts(settings.stock_partitions, settings.demand_partitions)
+        relay = Relay(outbox, settings.dsn, KafkaLogWriter(settings.bootstrap), counts, settings.max_outbox_rows)
+        cursor_key = hmac.new(settings.pepper, b"cursors", hashlib.sha256).digest()
+        return cls(
+            settings, service, pool, outbox, relay, Keys(pool, settings.pepper), Waiting(settings.dsn, f"{service}_decisions"), cursor_key
+        )
+
+    @property
+    def decisions(self) -> str:
+        """The channel on which projections tell waiters of a decision."""
+        return self.waiting.channel
+
+    @property
+    def outbox_is_full(self) -> bool:
+        """Whether new commands must be refused until Kafka is back."""
+        return self.relay.full
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for queries; every statement on its own."""
+        async with self.engine.connect() as connection:
+            yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Relay, listener and the clean-up of old replies, until the block ends. Raises SchemaOlder."""
+        await self._await_schema()
+        tasks = [asyncio.create_task(work, name=f"{self.service} {name}") for name, work in self._work().items()]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=STOP_SECONDS)
+            await database.dispose(self.engine)
+
+    def _work(self) -> dict[str, "asyncio._CoroutineLike[None]"]:
+        return {"relay": self.relay.run(), "waiting": self.waiting.run(), "purge": self._purge()}
+
+    async def _await_schema(self) -> None:
+        """A database that is just starting is waited for; one that lacks migrations is refused."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + START_SECONDS
+        while True:
+            try:
+                return await database.require_schema(self.engine)
+            except (DBAPIError, OSError) as error:
+                if classify(error) is not Fault.RETRY or loop.time() > deadline:
+                    raise
+                await asyncio.sleep(0.5)
+
+    async def _purge(self) -> None:
+        """Forget replies after seven days, a thousand at a time."""
+        sql = text(f"""
+            DELETE FROM {self.service}.idempotency_key WHERE (merchant, route, key) IN (
+                SELECT merchant, route, key FROM {self.service}.idempotency_key
+                WHERE created_at < now() - interval '7 days' ORDER BY created_at LIMIT 1000)""")
+        while True:
+            try:
+                async with self.engine.begin() as connection:
+                    deleted = (await connection.execute(sql)).rowcount
+            except (DBAPIError, OSError) as error:
+                if classify(error) is not Fault.RETRY:
+                    raise
+                deleted = 0
+            await asyncio.sleep(0.1 if deleted == 1000 else PURGE_SECONDS)
+
+
+def _platform(request: Request) -> Platform:
+    platform: Platform = request.app.state.platform
+    return platform
+
+
+Serving = Annotated[Platform, Depends(_platform)]

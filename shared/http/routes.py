@@ -1,0 +1,70 @@
+"""Routes that are authenticated, limited and strict by construction: who is calling is settled before a byte of the body is read."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import APIRouter, Request, Security
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from starlette.responses import Response
+
+from shared.http.bodies import StrictRequest, require_json
+from shared.http.keys import scope_of
+from shared.http.problems import Problem, problems
+
+BODY_SECONDS = 15.0
+_BEARER = HTTPBearer(auto_error=False, description="`em_<id>.<secret>`, made by `earmark keys create`")
+
+
+def router(*, max_body_bytes: int | None = None, **more: Any) -> APIRouter:
+    """A router whose endpoints need an API key and take JSON up to a limit (default: `max_body_bytes` of the settings)."""
+
+    class Route(_Route):
+        limit = max_body_bytes
+
+    return APIRouter(route_class=Route, dependencies=[Security(_BEARER)], responses=problems(400, 401, 403, 413, 415, 422, 503), **more)
+
+
+class _Route(APIRoute):
+    limit: int | None = None
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        answer = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            strict = StrictRequest(request.scope, request.receive)
+            platform = request.app.state.platform
+            strict.state.caller = await platform.keys.identify(request.headers.get("authorization", ""), scope_of(request.method))
+            await _read(strict, self.limit or platform.settings.max_body_bytes)
+            require_json(strict)
+            return await answer(strict)
+
+        return handler
+
+
+async def _read(request: StrictRequest, limit: int) -> None:
+    """Read the body, at most `limit` bytes of it, and keep it on the request."""
+    announced = request.headers.get("content-length", "0")
+    if not announced.isdecimal() or int(announced) > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise _too_large(limit)
+                chunks.append(chunk)
+    except TimeoutError:
+        detail = f"the body did not arrive within {BODY_SECONDS:g} seconds"
+        raise Problem(
+            408, "slow_body", detail, remedy="send it again, with the same Idempotency-Key", headers={"Connection": "close"}
+        ) from None
+    request._body = b"".join(chunks)
+
+
+def _too_large(limit: int) -> Problem:
+    detail = f"the body has more than {limit} bytes"
+    return Problem(413, "body_too_large", detail, field="body", remedy="send it in several requests", headers={"Connection": "close"})

@@ -1,0 +1,122 @@
+"""Everything that differs between installations, read once from the environment at start. Knows names and bounds, no behaviour.
+
+`settings()` is called in the wiring of an application and the result is passed on: there is no global.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "EARMARK_"
+_SECRETS = ("postgres", "api_key_pepper")
+_Port = Annotated[int, Field(ge=1, le=65535)]
+_Partitions = Annotated[int, Field(ge=1, le=256)]
+
+
+class SettingRefused(Exception):
+    """A setting is missing or wrong. Set the environment variable that is named and start again."""
+
+
+class Settings(BaseSettings):
+    """The settings of one process, frozen. Every field is the variable `EARMARK_` plus its name in capitals.
+
+    A secret may also lie in a file: `EARMARK_POSTGRES_FILE`, `EARMARK_API_KEY_PEPPER_FILE` name it.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    kafka: str | None = None
+    """Bootstrap servers, `host:port[,host:port]`. None: `earmark` runs a private broker and passes its address on."""
+    postgres: SecretStr | None = None
+    """`postgresql://user:password@host:port/database`. None: as with Kafka."""
+    api_key_pepper: SecretStr | None = None
+    """Without it a stolen table of API keys can not be tried offline. At least 32 characters; a change makes every key invalid."""
+    data: Path = Path(".earmark")
+    """Where the private servers keep their files."""
+
+    stock_partitions: _Partitions = 8
+    demand_partitions: _Partitions = 8
+    relay_shards: Annotated[int, Field(ge=1, le=64)] = 4
+    max_outbox_rows: Annotated[int, Field(ge=100)] = 100_000
+    """Commands are answered with 503 while more rows than this wait for Kafka."""
+
+    host: str = "127.0.0.1"
+    orders_port: _Port = 8001
+    inventory_port: _Port = 8002
+    allocator_port: _Port = 8003
+    allocator_url: str = "http://127.0.0.1:8003"
+    """Where the allocator's read-only HTTP answers."""
+
+    max_body_bytes: Annotated[int, Field(ge=1_024, le=2**24)] = 256 * 1024
+    max_bulk_body_bytes: Annotated[int, Field(ge=1_024, le=2**26)] = 5 * 1024 * 1024
+    max_wait_seconds: Annotated[float, Field(gt=0, le=60)] = 30.0
+    """The longest `Prefer: wait`."""
+    pool_size: Annotated[int, Field(ge=1, le=100)] = 10
+    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secret_files(cls, values: Any) -> Any:
+        for name in _SECRETS:
+            path = os.environ.get(f"{PREFIX}{name.upper()}_FILE")
+            if path and not values.get(name):
+                values[name] = _secret_from(path, f"{PREFIX}{name.upper()}_FILE")
+        return values
+
+    @model_validator(mode="after")
+    def _pepper_is_long(self) -> "Settings":
+        if self.api_key_pepper is not None and len(self.api_key_pepper.get_secret_value()) < 32:
+            raise SettingRefused(f"{PREFIX}API_KEY_PEPPER is shorter than 32 characters: make one with `openssl rand -hex 32`")
+        return self
+
+    @property
+    def bootstrap(self) -> str:
+        """Kafka's address. Raises SettingRefused where none was given."""
+        return _given("kafka", self.kafka, "host:port of a broker, or start the services with `earmark up`")
+
+    @property
+    def dsn(self) -> str:
+        """Postgres, with its password: never log it. Raises SettingRefused where none was given."""
+        wanted = "postgresql://user:password@host:port/database, or start the services with `earmark up`"
+        return _given("postgres", _text(self.postgres), wanted)
+
+    @property
+    def pepper(self) -> bytes:
+        """The key of the API keys' hashes. Raises SettingRefused where none was given."""
+        wanted = "at least 32 random characters (`openssl rand -hex 32`), the same for every service"
+        return _given("api_key_pepper", _text(self.api_key_pepper), wanted).encode()
+
+
+def settings(**given: Any) -> Settings:
+    """Read and check the settings; `given` wins over the environment. Raises SettingRefused, which names variable and remedy."""
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingRefused("; ".join(_sentence(dict(found)) for found in error.errors(include_url=False))) from None
+
+
+def _text(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
+def _given(name: str, value: str | None, wanted: str) -> str:
+    if not value:
+        raise SettingRefused(f"{PREFIX}{name.upper()} is not set: give {wanted}")
+    return value
+
+
+def _secret_from(path: str, variable: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingRefused(f"{variable} names {path}, which can not be read ({error}): make it readable or unset the variable") from None
+
+
+def _sentence(found: dict[str, Any]) -> str:
+    name = ".".join(map(str, found["loc"])).upper()
+    if found["type"] == "extra_forbidden":
+        return f"{PREFIX}{name} is not a setting: take it out"
+    return f"{PREFIX}{name} is refused: {found['msg'][0].lower()}{found['msg'][1:]}; correct it or unset it to use the default"
