@@ -1,0 +1,168 @@
+"""Attempts: how a demand goes for stock, and how it lets go. The only place where an attempt is numbered.
+
+Every function appends the messages it needs to `sends`. Figures in comments: failing seeds per thousand of the protocol's executable
+model without that rule.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from services.allocator.core.demand.state import Baton, DemandState, Row, Status
+from services.allocator.core.policy import Terms, Timing
+from shared.schemas.commands import Activate, ChainStop, Release, ReserveChain, ReserveLine, ReturnBaton
+from shared.schemas.values import Fill
+
+Sends = list[Any]
+
+
+def ask(state: DemandState, terms: Terms, timing: Timing, now: datetime, sends: Sends) -> None:
+    """Go for stock on new terms, or on the same ones anew after a release."""
+    lowered = asks_for_less(state, terms)
+    return_batons(state, None, sends)
+    state.terms = terms
+    if lowered:
+        reduce(state, sends)
+    else:
+        start(state, timing, now, sends)
+
+
+def asks_for_less(state: DemandState, terms: Terms) -> bool:
+    """Whether an allocated all-or-nothing demand keeps its warehouse and asks for no more at any SKU: that can not fail (2)."""
+    if state.status is not Status.ALLOCATED or terms.fill is not Fill.ALL_OR_NOTHING or terms.alternative != state.terms.alternative:
+        return False
+    has = {line.sku: line.units for line in state.terms.lines}
+    return all(line.units <= has.get(line.sku, 0) for line in terms.lines)
+
+
+def start(state: DemandState, timing: Timing, now: datetime, sends: Sends) -> None:
+    """A new attempt on the present terms. It adopts what older ones hold (149); rows that it does not want are released."""
+    if state.waiting_at:  # withdrawn under the old number, so that the new chain finds no wait of its own in front of it
+        release(state, state.waiting_at, sends)
+        state.holding -= state.waiting_at
+        state.waiting_at = set()
+    state.attempt += 1
+    wanted = set(state.rows())
+    if state.holding:
+        release(state, state.holding - wanted, sends)
+    state.inherited = state.holding & wanted
+    state.holding = wanted
+    if state.terms.fill is Fill.ALL_OR_NOTHING:
+        state.status = Status.TRYING
+        state.deadline_at = now + timing.attempt_limit(state.expiries)
+        sends.append(_chain(state))
+    else:
+        state.status, state.deadline_at, state.inherited = Status.LINES, None, set()
+        _reserve_lines(state, sends, lowering=False)
+
+
+def reduce(state: DemandState, sends: Sends) -> None:
+    """Ask for less of what is reserved: to all SKUs in parallel, without chain and deadline."""
+    state.attempt += 1
+    wanted = set(state.rows())
+    release(state, state.holding - wanted, sends)
+    state.holding = wanted
+    _reserve_lines(state, sends, lowering=True)
+
+
+def let_go(state: DemandState, status: Status, sends: Sends) -> None:
+    """Release everything under a new number, so that what is still under way for older ones is refused."""
+    if state.holding:
+        state.attempt += 1
+        release(state, state.holding, sends)
+    state.holding, state.inherited, state.waiting_at = set(), set(), set()
+    state.status, state.deadline_at = status, None
+    return_batons(state, None, sends)  # a cancelled demand that keeps its baton blocks the queue (184)
+
+
+def succeed(state: DemandState, sends: Sends) -> None:
+    """The chain's last stop has reported: every pending reservation becomes active, and the baton goes back."""
+    state.status, state.deadline_at, state.expiries = Status.ALLOCATED, None, 0
+    state.inherited, state.waiting_at = set(), set()
+    for sku, alternative in state.rows():
+        sends.append(Activate(demand=state.id, merchant=state.merchant, sku=sku, alternative=alternative, attempt=state.attempt))
+    return_batons(state, True, sends)
+
+
+def fall_short(state: DemandState, at: Row, sends: Sends) -> None:
+    """The chain found too little at one SKU: wait there, and hold nothing anywhere else. Earlier stops hold what this chain took, later
+    ones may still hold what older attempts took (42)."""
+    release(state, (row for row in state.rows() if row < at or (row != at and row in state.inherited)), sends)
+    state.status, state.deadline_at = Status.WAITING, None
+    state.holding, state.inherited, state.waiting_at = {at}, set(), {at}
+    return_batons(state, False, sends)
+
+
+def expire(state: DemandState, timing: Timing, now: datetime, sends: Sends) -> None:
+    """The chain outlived its deadline: cancel it everywhere and try later, ever later until one succeeds (55)."""
+    release(state, state.holding, sends)
+    state.holding, state.inherited, state.waiting_at = set(), set(), set()
+    state.expiries += 1
+    return_batons(state, False, sends)
+    state.status, state.deadline_at = Status.BACKOFF, now + timing.pause_after(state.expiries)
+
+
+def release(state: DemandState, rows: Iterable[Row], sends: Sends) -> None:
+    """Tell rows to let go under the present number, and remember to hear that they did."""
+    for row in sorted(rows):
+        state.releasing[row] = state.attempt
+        sku, alternative = row
+        sends.append(Release(demand=state.id, merchant=state.merchant, sku=sku, alternative=alternative, attempt=state.attempt))
+
+
+def return_batons(state: DemandState, served: bool | None, sends: Sends) -> None:
+    """Give every baton back: the attempt it started succeeded, failed, or none was made of it."""
+    for baton in state.batons:
+        sends.append(baton_return(state, baton, served))
+    state.batons = []
+
+
+def baton_return(state: DemandState, baton: Baton, served: bool | None) -> ReturnBaton:
+    """The message that gives one baton back."""
+    (sku, alternative), number = baton
+    return ReturnBaton(
+        demand=state.id,
+        merchant=state.merchant,
+        sku=sku,
+        alternative=alternative,
+        attempt=state.attempt,
+        baton=number,
+        served=served,
+    )
+
+
+def _chain(state: DemandState) -> ReserveChain:
+    """One message that travels from SKU to SKU in sorted order: any other order deadlocks (336)."""
+    terms = state.terms
+    return ReserveChain(
+        demand=state.id,
+        merchant=state.merchant,
+        alternative=terms.alternative,
+        attempt=state.attempt,
+        stop=0,
+        stops=tuple(ChainStop(sku=line.sku, units=line.units) for line in terms.lines),
+        strategy=terms.strategy,
+        priority=terms.priority,
+        demanded_at=terms.demanded_at,
+    )
+
+
+def _reserve_lines(state: DemandState, sends: Sends, *, lowering: bool) -> None:
+    terms = state.terms
+    for sku, units, warehouses in terms.lines:
+        sends.append(
+            ReserveLine(
+                demand=state.id,
+                merchant=state.merchant,
+                sku=sku,
+                alternative=terms.alternative,
+                attempt=state.attempt,
+                units=units,
+                fill=terms.fill,
+                reduce=lowering,
+                warehouses=warehouses,
+                strategy=terms.strategy,
+                priority=terms.priority,
+                demanded_at=terms.demanded_at,
+            )
+        )

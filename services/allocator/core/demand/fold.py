@@ -1,0 +1,165 @@
+"""The fold of one batch: (state, messages, logical time) to messages to send.
+
+The sends depend on the stored state, the messages and the time only. What is published of a demand is decided at the end of the batch,
+so that many outcomes for one demand make one event.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from services.allocator.core.demand import attempts, picking
+from services.allocator.core.demand.state import ENDED, Baton, DemandState, Picking, Status
+from services.allocator.core.demand.telling import tell
+from services.allocator.core.policy import PolicySettings, Terms, Timing, resolve
+from shared.schemas.events import Demand, DemandEvent, OrderChanged, Outcome, Wake
+from shared.schemas.values import Wish
+
+
+class ForgottenDemand(Exception):
+    """The stock side answers an attempt that this database does not know: it was lost or restored from an older backup. Restore the
+    newest one, then run `earmark recover`."""
+
+
+@dataclass(slots=True)
+class DemandFold:
+    """One batch. `states` must hold every demand that its messages name and that exists; new ones are added. `changed` collects, in
+    the order of the messages, those to save."""
+
+    states: dict[str, DemandState]
+    now: datetime
+    policy: PolicySettings
+    timing: Timing
+    sends: list[Any] = field(default_factory=list)
+    changed: dict[str, DemandState] = field(default_factory=dict)
+
+    def fold(self, messages: Iterable[DemandEvent]) -> None:
+        """Take the messages in order."""
+        for message in messages:
+            if isinstance(message, Outcome):
+                self._outcome(message)
+            elif isinstance(message, Wake):
+                self._wake(message)
+            else:
+                assert isinstance(message, OrderChanged), message
+                self._demand(message.demand)
+
+    def expire(self, due: Sequence[str]) -> None:
+        """Take the deadlines of these demands, which have passed."""
+        for demand in due:
+            state = self.states[demand]
+            assert state.deadline_at is not None, demand
+            assert state.deadline_at <= self.now, demand
+            self.changed[demand] = state
+            if state.status is Status.TRYING:
+                attempts.expire(state, self.timing, self.now, self.sends)
+            else:
+                assert state.status is Status.BACKOFF, state.status
+                attempts.start(state, self.timing, self.now, self.sends)
+
+    def tell(self) -> None:
+        """At the end: take the steps towards leaving that are possible now, and publish what is decided and new."""
+        for state in self.changed.values():
+            if state.status not in ENDED:
+                picking.advance(state, self.now, self.sends)
+            event = tell(state, self.now)
+            if event is not None:
+                self.sends.append(event)
+
+    # ---------------------------------------------------------------- the demand itself
+
+    def _demand(self, demand: Demand) -> None:
+        """Highest version wins; the rest, repeats and overtaken ones, is ignored."""
+        state = self.states.get(demand.id)
+        terms = resolve(demand, self.policy)
+        if state is None:
+            state = self.states[demand.id] = DemandState(demand.id, demand.merchant, terms)
+        elif demand.version <= state.version:
+            return
+        self.changed[demand.id] = state
+        state.version = demand.version
+        if state.status in ENDED:
+            return
+        state.refusals = {}
+        wish = demand.wish if terms.allocate_now or demand.wish is not Wish.STOCK else Wish.NOTHING
+        if wish is Wish.CLOSED:
+            self._let_go(state, wish, Status.CLOSED)
+        elif state.picking is Picking.CONSUMING:
+            picking.repeat_consumption(state, wish)
+        elif wish is Wish.NOTHING:
+            self._let_go(state, wish, Status.RELEASED)
+            state.terms = terms
+        else:
+            self._wanted(state, wish, terms)
+
+    def _let_go(self, state: DemandState, wish: Wish, status: Status) -> None:
+        state.wish, state.picking = wish, Picking.NONE
+        attempts.let_go(state, status, self.sends)
+
+    def _wanted(self, state: DemandState, wish: Wish, terms: Terms) -> None:
+        if state.status is Status.RELEASED or terms != state.terms:
+            attempts.ask(state, terms, self.timing, self.now, self.sends)
+            state.picking = Picking.NONE  # adopting takes every mark off
+        state.wish = wish
+        picking.wish_changed(state, self.sends)
+
+    # ---------------------------------------------------------------- from the stock side
+
+    def _outcome(self, outcome: Outcome) -> None:
+        """Per row, the highest (attempt, version) counts. What it says about an older attempt is remembered and not acted on."""
+        state = self._known(outcome.demand, outcome.attempt)
+        row = outcome.sku, outcome.alternative
+        before = state.seen.get(row)
+        if before is not None and (outcome.attempt, outcome.version) <= (before.attempt, before.version):
+            return
+        self.changed[state.id] = state
+        state.seen[row] = _with_shortage(outcome, before)
+        if state.releasing:
+            _confirm_release(state, outcome)
+        if outcome.note is None or outcome.attempt != state.attempt or state.status in ENDED:
+            return
+        if outcome.note == "complete":
+            if state.status is Status.TRYING:
+                attempts.succeed(state, self.sends)
+        elif outcome.note == "short":
+            if state.status is Status.TRYING:
+                attempts.fall_short(state, row, self.sends)
+        else:
+            picking.refused(state, outcome, self.sends)
+
+    def _wake(self, wake: Wake) -> None:
+        """Start the attempt, or return the baton at once: closed, edited, already trying (184)."""
+        state = self._known(wake.demand, wake.attempt)
+        self.changed[state.id] = state
+        baton = Baton((wake.sku, wake.alternative), wake.baton)
+        if state.status is Status.WAITING and baton.row in state.waiting_at and wake.attempt == state.attempt:
+            state.batons = [baton]
+            attempts.start(state, self.timing, self.now, self.sends)
+        else:
+            self.sends.append(attempts.baton_return(state, baton, None))
+
+    def _known(self, demand: str, attempt: int) -> DemandState:
+        state = self.states.get(demand)
+        if state is None or attempt > state.attempt:
+            known = "nothing" if state is None else f"attempt {state.attempt}"
+            raise ForgottenDemand(f"{demand}: attempt {attempt} is answered, {known} is known. {ForgottenDemand.__doc__}")
+        return state
+
+
+def _confirm_release(state: DemandState, outcome: Outcome) -> None:
+    row = outcome.sku, outcome.alternative
+    told = state.releasing.get(row)
+    if told is None or outcome.attempt < told:
+        return
+    if outcome.attempt > told or not (outcome.reserved_units or outcome.waiting_units):
+        del state.releasing[row]
+
+
+def _with_shortage(outcome: Outcome, before: Outcome | None) -> Outcome:
+    """The last explanation of a shortage stays as long as something waits, also over outcomes that bring none."""
+    if not outcome.waiting_units:
+        return outcome if outcome.shortage is None else replace(outcome, shortage=None)
+    if outcome.shortage is not None or before is None or before.shortage is None:
+        return outcome
+    return replace(outcome, shortage=before.shortage)

@@ -1,0 +1,131 @@
+"""What the demand side remembers of one demand. Changed in place by the fold: a batch that is lost is a batch never folded."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from services.allocator.core.policy import Terms
+from shared.schemas.events import Outcome
+from shared.schemas.values import Wish
+
+Row = tuple[str, str]
+"""(SKU, alternative): under this and the demand's id the stock side keeps one row."""
+
+
+class Status(StrEnum):
+    """Where the demand's present attempt stands.
+
+    RELEASED: none; it holds nothing and waits for its owner. LINES: each line was sent to be reserved on its own; what is missing
+    waits at the stock side. TRYING: a chain is under way. WAITING: the chain found too little at one SKU and waits there. BACKOFF: the
+    chain outlived its deadline and is tried again later. ALLOCATED: the chain succeeded. CLOSED, CONSUMED: for good.
+    """
+
+    RELEASED = "released"
+    LINES = "lines"
+    TRYING = "trying"
+    WAITING = "waiting"
+    BACKOFF = "backoff"
+    ALLOCATED = "allocated"
+    CLOSED = "closed"
+    CONSUMED = "consumed"
+
+
+class Picking(StrEnum):
+    """How far the demand is with leaving the warehouse.
+
+    ASKED: wished, and put off until the attempt has ended. MARKING: the marks are under way. CONFIRMED: marked at every SKU. REFUSED:
+    one SKU refused, the others are unmarked. CONSUMING: consumption is under way; some SKUs may have left already.
+    """
+
+    NONE = "none"
+    ASKED = "asked"
+    MARKING = "marking"
+    CONFIRMED = "confirmed"
+    REFUSED = "refused"
+    CONSUMING = "consuming"
+
+
+ENDED = frozenset({Status.CLOSED, Status.CONSUMED})
+
+
+class Baton(NamedTuple):
+    """A baton that this demand has and must give back."""
+
+    row: Row
+    number: int
+
+
+@dataclass(slots=True)
+class DemandState:
+    """One demand. `attempt` is numbered here and nowhere else.
+
+    `holding`: rows that may hold or wait under the present attempt. `inherited`: those of them where an older attempt may have left
+    something that the present chain has not reached. `releasing`: rows that were told to let go, with the attempt that told them,
+    until they confirm. `seen`: the newest outcome of every row. `mark`, `command`: numbers of the last marks and of the last consumption
+    asked for: the demand's version then. `refusals`: SKU to why picking or consumption was refused there.
+    `told`: digest of what was published last, as `told_version`.
+    """
+
+    id: str
+    merchant: str
+    terms: Terms
+    version: int = 0
+    wish: Wish = Wish.NOTHING
+    status: Status = Status.RELEASED
+    attempt: int = 0
+    expiries: int = 0
+    deadline_at: datetime | None = None
+    closed_at: datetime | None = None
+    holding: set[Row] = field(default_factory=set)
+    inherited: set[Row] = field(default_factory=set)
+    waiting_at: set[Row] = field(default_factory=set)
+    releasing: dict[Row, int] = field(default_factory=dict)
+    batons: list[Baton] = field(default_factory=list)
+    seen: dict[Row, Outcome] = field(default_factory=dict)
+    picking: Picking = Picking.NONE
+    mark: int | None = None
+    command: int | None = None
+    refusals: dict[str, str] = field(default_factory=dict)
+    told_version: int = 0
+    told: str = ""
+
+    def rows(self) -> list[Row]:
+        """The rows of the present terms, in the order of a chain."""
+        alternative = self.terms.alternative
+        return [(line.sku, alternative) for line in self.terms.lines]
+
+    def answered(self) -> bool:
+        """Whether nothing that was sent for the present attempt is still undecided."""
+        if self.releasing or self.status is Status.TRYING:
+            return False
+        if self.status is Status.LINES or self.status is Status.ALLOCATED:
+            return all(self._answered_at(row) for row in self.rows())
+        return True
+
+    def _answered_at(self, row: Row) -> bool:
+        outcome = self.seen.get(row)
+        return outcome is not None and outcome.attempt == self.attempt and not outcome.pending
+
+    def whole(self) -> bool:
+        """Whether every unit is reserved under the present attempt and none of them is flagged."""
+        return self.status in (Status.LINES, Status.ALLOCATED) and all(
+            self.missing_at(line.sku, line.units) is None for line in self.terms.lines
+        )
+
+    def missing_at(self, sku: str, units: int) -> str | None:
+        """Why the SKU can not be picked now, with the remedy; None if it can."""
+        outcome = self.seen.get((sku, self.terms.alternative))
+        if outcome is None or outcome.attempt != self.attempt or not outcome.reserved_units:
+            return f"{sku}: none of {units} units reserved; receive stock or wait for it, then ask again"
+        if outcome.flagged_units:
+            return (
+                f"{sku}: {outcome.flagged_units} of {outcome.reserved_units} reserved units have no stock behind them any more; "
+                "receive or count stock, or deallocate and allocate again"
+            )
+        if outcome.reserved_units < units:
+            return (
+                f"{sku}: {outcome.reserved_units} of {units} units reserved, {outcome.waiting_units} wait for stock; "
+                "wait for them or split the order, then ask again"
+            )
+        return None

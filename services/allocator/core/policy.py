@@ -1,0 +1,121 @@
+"""The allocation policy: on which terms a demand is allocated. Rules will be asked here; until then settings give the answer.
+
+Pure. Decides nothing about stock: it turns what a demand leaves open (fill, strategy, warehouses, now or later) into terms.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from shared.schemas.events import Demand
+from shared.schemas.values import DemandKind, Fill, Line, Strategy
+
+
+def _default_fill() -> dict[DemandKind, Fill]:
+    return {DemandKind.SALES_ORDER: Fill.PARTIAL}
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """What holds where a demand says nothing. Kinds that `fill` does not name are all or nothing."""
+
+    fill: Mapping[DemandKind, Fill] = field(default_factory=_default_fill)
+    strategy: Strategy = Strategy.FEFO
+    default_warehouses: tuple[str, ...] = ("main",)
+    merchant_warehouses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    allocate_now: bool = True
+
+    def __post_init__(self) -> None:
+        assert self.default_warehouses, "name at least one default warehouse"
+        assert all(self.merchant_warehouses.values()), "a merchant that is listed needs at least one warehouse"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long an attempt may take and how long to pause after one that took longer. Both double with every expiry, at most
+    `max_doublings` times, and only success resets them: with fixed ones demands expired each other for ever in the model (livelock)."""
+
+    attempt: timedelta = timedelta(seconds=30)
+    pause: timedelta = timedelta(seconds=5)
+    max_doublings: int = 8
+
+    def attempt_limit(self, expiries: int) -> timedelta:
+        """The time that an attempt has after so many expired ones."""
+        return self.attempt * (1 << min(expiries, self.max_doublings))
+
+    def pause_after(self, expiries: int) -> timedelta:
+        """The pause before the next attempt after so many expired ones."""
+        return self.pause * (1 << min(expiries, self.max_doublings))
+
+
+@dataclass(frozen=True, slots=True)
+class DemandSettings:
+    """All settings of the demand side. `cached_lines`: how many lines of recent demands a state partition keeps in memory, about one
+    kilobyte each."""
+
+    policy: PolicySettings = field(default_factory=PolicySettings)
+    timing: Timing = field(default_factory=Timing)
+    cached_lines: int = 20_000
+
+
+class TermLine(NamedTuple):
+    """Units wanted of one SKU, and the warehouses to draw on, in order."""
+
+    sku: str
+    units: int
+    warehouses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The terms of one demand: a change of any of them but `allocate_now` needs a new attempt.
+
+    `lines` are sorted by SKU, each SKU once: the order in which a chain travels. `alternative`: the warehouse of an all-or-nothing
+    demand, `""` for lines that are reserved on their own; part of the key of every row that the stock side keeps.
+    """
+
+    lines: tuple[TermLine, ...]
+    fill: Fill
+    strategy: Strategy
+    priority: int
+    demanded_at: datetime
+    alternative: str = ""
+    allocate_now: bool = field(default=True, compare=False)
+
+
+def resolve(demand: Demand, settings: PolicySettings) -> Terms:
+    """The terms on which this version of the demand is allocated."""
+    fill = demand.fill or settings.fill.get(DemandKind(demand.id.split("/", 1)[0]), Fill.ALL_OR_NOTHING)
+    fallback = demand.warehouses or settings.merchant_warehouses.get(demand.merchant) or settings.default_warehouses
+    alternative = _alternative(demand, fallback) if fill is Fill.ALL_OR_NOTHING else ""
+    return Terms(
+        _merged(demand.lines, fallback, alternative),
+        fill,
+        demand.strategy or settings.strategy,
+        demand.priority,
+        demand.demanded_at,
+        alternative,
+        settings.allocate_now,
+    )
+
+
+def _alternative(demand: Demand, fallback: tuple[str, ...]) -> str:
+    """A chain draws on one warehouse: the first that every line which names some accepts, else the demand's own first."""
+    named = [line.warehouses for line in demand.lines if line.warehouses]
+    if not named:
+        return fallback[0]
+    common = (warehouse for warehouse in named[0] if all(warehouse in others for others in named))
+    return next(common, fallback[0])
+
+
+def _merged(lines: Iterable[Line], fallback: tuple[str, ...], alternative: str) -> tuple[TermLine, ...]:
+    """One line per SKU; of a SKU that stands twice the units add up and the first line's warehouses count."""
+    merged: dict[str, TermLine] = {}
+    for line in lines:
+        before = merged.get(line.sku)
+        if before is None:
+            merged[line.sku] = TermLine(line.sku, line.units, (alternative,) if alternative else line.warehouses or fallback)
+        else:
+            merged[line.sku] = before._replace(units=before.units + line.units)
+    return tuple(merged.values()) if len(merged) == 1 else tuple(sorted(merged.values()))

@@ -1,0 +1,188 @@
+"""The demand side as a state partition's business: which demands are in memory, which deadlines are due, what is to be saved.
+
+Decides nothing itself: that is `core.demand`.
+"""
+
+import heapq
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from services.allocator.core.demand.fold import DemandFold, ForgottenDemand
+from services.allocator.core.demand.state import DemandState
+from services.allocator.core.policy import DemandSettings
+from services.allocator.store.demand_encoding import from_row, to_row
+from services.allocator.store.demand_ports import DemandStorage
+from shared.partitions.model import InputRecord, PartitionId, Send
+from shared.partitions.partition import Halted
+from shared.schemas.events import AllocationChanged, Demand, DemandEvent, OrderChanged
+from shared.schemas.topics import ALLOCATIONS, ORDERS, OUTCOMES, RESERVATIONS
+from shared.schemas.values import MAX_UNITS, DemandKind, merchant_of, sku_key
+from shared.schemas.wire import BadRecord, decode, header_map
+
+_ACCEPTED = {ORDERS.name: frozenset({"order_changed"}), OUTCOMES.name: frozenset({"outcomes.pack", "outcome", "wake"})}
+DUE_AT_ONCE = 500
+"""Deadlines taken in one batch; after an outage all are due, and the next batch goes on with those that are left."""
+
+
+class DemandSide:
+    """`shared.partitions.ports.Side` of the demand partitions. After an error, `resume`: memory is ahead of what was committed."""
+
+    name = "demand"
+    inputs = (ORDERS.name, OUTCOMES.name)
+
+    def __init__(self, storage: DemandStorage, settings: DemandSettings) -> None:
+        self._storage, self._settings = storage, settings
+        self._partition = -1
+        self._recent = _Recent(settings.cached_lines)
+        self._deadlines = _Deadlines(())
+        self._changed: list[DemandState] = []
+        self._new: set[str] = set()
+
+    def decode(self, record: InputRecord) -> tuple[Any, ...]:
+        """See the port."""
+        messages = decode(record.value, header_map(record.headers), _ACCEPTED[record.topic])
+        for message in messages:
+            if isinstance(message, OrderChanged):
+                _check(message.demand)
+        return messages
+
+    async def resume(self, partition: PartitionId) -> None:
+        """See the port."""
+        self._partition = partition.number
+        self._recent = _Recent(self._settings.cached_lines)
+        self._changed, self._new = [], set()
+        self._deadlines = _Deadlines(await self._storage.deadlines(partition.number))
+
+    def next_deadline(self) -> datetime | None:
+        """See the port."""
+        return self._deadlines.next()
+
+    async def decide(self, messages: Sequence[DemandEvent], now: datetime) -> list[Send]:
+        """See the port. Raises Halted where the stock side answers a demand that this database does not know."""
+        states = await self._load(_demands_of(messages), {})
+        stored = set(states)
+        fold = DemandFold(states, now, self._settings.policy, self._settings.timing)
+        try:
+            fold.fold(messages)
+        except ForgottenDemand as forgotten:
+            raise Halted(f"demand/{self._partition}: {forgotten} See docs/runbooks.md#forgotten-demand") from forgotten
+        self._deadlines.note(fold.changed.values())
+        due = self._deadlines.due(now, DUE_AT_ONCE)
+        if due:
+            await self._load(due, states)
+            stored.update(due)
+            fold.expire(due)
+        fold.tell()
+        self._deadlines.note(fold.changed.values())
+        self._changed, self._new = list(fold.changed.values()), fold.changed.keys() - stored
+        self._recent.keep(fold.states.values())
+        return [_send(message) for message in fold.sends]
+
+    async def save(self) -> None:
+        """See the port."""
+        new = [to_row(state) for state in self._changed if state.id in self._new]
+        old = [to_row(state) for state in self._changed if state.id not in self._new]
+        if new:
+            await self._storage.insert(self._partition, new)
+        if old:
+            await self._storage.update(self._partition, old)
+        self._changed, self._new = [], set()
+
+    async def _load(self, demands: Iterable[str], states: dict[str, DemandState]) -> dict[str, DemandState]:
+        """Add those that exist to `states`, from memory or else from storage."""
+        missing = []
+        for demand in demands:
+            if demand not in states:
+                state = self._recent.get(demand)
+                if state is None:
+                    missing.append(demand)
+                else:
+                    states[demand] = state
+        if missing:
+            for row in await self._storage.load(self._partition, missing):
+                states[row.demand] = from_row(row)
+        return states
+
+
+class _Recent:
+    """The demands used last, up to a number of lines. Only what is saved with this very batch may be kept."""
+
+    def __init__(self, budget_lines: int) -> None:
+        self._budget, self._lines = budget_lines, 0
+        self._states: dict[str, tuple[DemandState, int]] = {}
+
+    def get(self, demand: str) -> DemandState | None:
+        found = self._states.get(demand)
+        return None if found is None else found[0]
+
+    def keep(self, states: Iterable[DemandState]) -> None:
+        for state in states:
+            self._forget(state.id)
+            size = 1 + max(len(state.seen), len(state.terms.lines))
+            self._states[state.id] = state, size
+            self._lines += size
+        while self._lines > self._budget and self._states:
+            self._forget(next(iter(self._states)))
+
+    def _forget(self, demand: str) -> None:
+        found = self._states.pop(demand, None)
+        if found is not None:
+            self._lines -= found[1]
+
+
+class _Deadlines:
+    """Every deadline of the partition, also of demands that are not in memory. The heap may hold outdated entries; `_of` never does."""
+
+    def __init__(self, deadlines: Iterable[tuple[datetime, str]]) -> None:
+        self._heap = list(deadlines)
+        heapq.heapify(self._heap)
+        self._of = {demand: at for at, demand in self._heap}
+
+    def note(self, states: Iterable[DemandState]) -> None:
+        for state in states:
+            at = state.deadline_at
+            if at != self._of.get(state.id):
+                if at is None:
+                    del self._of[state.id]
+                else:
+                    self._of[state.id] = at
+                    heapq.heappush(self._heap, (at, state.id))
+
+    def next(self) -> datetime | None:
+        while self._heap and self._of.get(self._heap[0][1]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def due(self, now: datetime, most: int) -> list[str]:
+        """Demands whose deadline has passed, the longest passed first. They must be noted again with another deadline."""
+        taken: list[str] = []
+        while len(taken) < most and (at := self.next()) is not None and at <= now:
+            demand = heapq.heappop(self._heap)[1]
+            del self._of[demand]
+            taken.append(demand)
+        return taken
+
+
+def _demands_of(messages: Iterable[DemandEvent]) -> dict[str, None]:
+    return dict.fromkeys(message.demand.id if isinstance(message, OrderChanged) else message.demand for message in messages)
+
+
+def _send(message: Any) -> Send:
+    if isinstance(message, AllocationChanged):
+        return Send(ALLOCATIONS.name, message.demand, message)
+    return Send(RESERVATIONS.name, sku_key(message.merchant, message.sku), message)
+
+
+def _check(demand: Demand) -> None:
+    """What the schema alone can not say."""
+    if not demand.id.startswith(f"{DemandKind.SALES_ORDER.value}/"):
+        raise BadRecord(f"not a {DemandKind.SALES_ORDER.value}; send it on the topic of its kind", "demand.id")
+    if merchant_of(demand.id) != demand.merchant:
+        raise BadRecord("names another merchant than demand.merchant", "demand.id")
+    if len(demand.lines) > 1:
+        units: dict[str, int] = {}
+        for line in demand.lines:
+            units[line.sku] = units.get(line.sku, 0) + line.units
+        if max(units.values()) > MAX_UNITS:
+            raise BadRecord(f"more than {MAX_UNITS} units of one SKU; split the demand", "demand.lines")

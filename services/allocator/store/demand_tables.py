@@ -1,0 +1,22 @@
+"""The demand side's table, for queries off the hot path. Its definition is migration 0003; a test compares the two."""
+
+from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, Integer, MetaData, PrimaryKeyConstraint, Table, Text
+
+metadata = MetaData(schema="allocator")
+
+demand = Table(
+    "demand",
+    metadata,
+    Column("demand", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("merchant", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("wish", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("attempt", BigInteger, nullable=False),
+    Column("deadline_at", DateTime(timezone=True)),
+    Column("closed_at", DateTime(timezone=True)),
+    Column("state", JSON, nullable=False),
+    PrimaryKeyConstraint("demand", name="demand_pkey"),
+)
+Index("demand_deadline", demand.c.partition, demand.c.deadline_at, postgresql_where=demand.c.deadline_at.isnot(None))
