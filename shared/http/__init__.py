@@ -32,6 +32,7 @@ A command, the whole of it:
 - Lists: `page: Page` (limit 1 to 200, `cursor`); `page.after(scope)` gives the values of the last row or None, `page.reply(scope, items,
   values)` the body with `next_cursor`. Name merchant, route and filters in `scope`: a cursor is refused elsewhere.
 - The transaction that projects a decision calls `await notify(connection, platform.decisions, subject)`; waiters in every process wake up.
+- Events that others publish are folded in by a `Projection` of `shared.projection`; give `Projector(…).running` as `background`.
 - More than 256 KB: `@routes.post(…)` on `router(max_body_bytes=settings.max_bulk_body_bytes)`.
 """
 

@@ -1,6 +1,7 @@
 """Rows that wait to be published, written in the transaction of the command that caused them."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -46,10 +47,10 @@ class Outbox:
         shards = [partition_of(one.entity, self.shards) for one in outgoing]
         await self._insert(connection, ids, shards, [one.topic for one in outgoing], records)
 
-    async def append_raw(self, connection: AsyncConnection, entity: str, topic: str, record: Record) -> None:
-        """Write a record as it is: a dead letter keeps the bytes of its sender."""
+    async def append_built(self, connection: AsyncConnection, entity: str, topic: str, build: Callable[[Envelope], Record]) -> None:
+        """Write a record that is not one of our messages: a dead letter keeps the bytes of its sender."""
         ids = await self._draw(connection, 1)
-        await self._insert(connection, ids, [partition_of(entity, self.shards)], [topic], [record])
+        await self._insert(connection, ids, [partition_of(entity, self.shards)], [topic], [build(Envelope(self.schema, ids[0]))])
 
     async def _draw(self, connection: AsyncConnection, count: int) -> list[int]:
         sql = text(f"SELECT nextval('{self.schema}.outbox_id_seq') AS id FROM generate_series(1, :count) ORDER BY id")

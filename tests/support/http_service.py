@@ -72,7 +72,7 @@ async def write(place: str, body: Note, command: Command, prefer: Prefer) -> Res
         return Reply(202, {"merchant": unit.merchant, "name": body.name, "ran": ran}, location=f"/notes/{place}")
 
     reply = await command.run(work)
-    return (await command.wait(reply, prefer, body.name, lambda: _nothing())).response()
+    return (await command.wait(reply, prefer, body.name, _nothing)).response()
 
 
 @bulk.post("/bulk")
