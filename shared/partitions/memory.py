@@ -211,9 +211,12 @@ class MemoryPartitionStore:
         for one in outbox:
             transaction.put("outbox", (self.partition, one.batch_no, one.topic, one.destination), one)
         for (topic, source), mark in marks.items():
-            transaction.put("mark", (self.partition, topic, source), mark)
+            key = self.partition, topic, source
+            transaction.put("mark", key, max(mark, transaction.get("mark", key) or 0))
         for letter in dead:
-            transaction.put("dead_letter", (letter.record.topic, letter.record.partition, letter.record.offset), letter)
+            where = letter.record.topic, letter.record.partition, letter.record.offset
+            if transaction.get("dead_letter", where) is None:
+                transaction.put("dead_letter", where, letter)
 
     async def unpublished(self, after_sequence: int) -> list[OutboxRow]:
         """See `PartitionStore.unpublished`."""
@@ -225,3 +228,14 @@ class MemoryPartitionStore:
         """See `PartitionStore.committed`."""
         batch = self.current().get("batch", (self.partition, batch_no))
         return batch is not None and batch.token == token
+
+    async def forget_published(self) -> None:
+        """See `PostgresPartitionStore.forget_published`."""
+        await self.begin()
+        transaction = self._open()
+        row = transaction.get("partition", self.partition)
+        assert row is not None, "claim comes first"
+        for key, outbox in list(transaction.scan("outbox")):
+            if key[0] == self.partition and outbox.last_sequence <= row["published_sequence"]:
+                transaction.delete("outbox", key)
+        await self.commit()
