@@ -111,7 +111,8 @@ class StatePartition:
         except BadRecord as bad:
             if internal:
                 where = f"{record.topic} partition {record.partition} offset {record.offset}"
-                raise Halted(f"{self.partition} stops at {where}: {bad}. See docs/runbooks.md#undecodable-internal-record") from bad
+                runbook = "newer-schema" if bad.newer else "undecodable-internal-record"
+                raise Halted(f"{self.partition} stops at {where}: {bad}. See docs/runbooks.md#{runbook}") from bad
             return _Waiting(record, (), dead=DeadLetter(record, bad.reason, bad.field))
 
     @property

@@ -6,7 +6,6 @@ partitions on `earmark.reservations` and are numbered by the demand side: `attem
 """
 
 from dataclasses import dataclass
-from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -20,6 +19,7 @@ from shared.schemas.values import (
     Bin,
     CommandId,
     Count,
+    Day,
     DemandId,
     Fill,
     Label,
@@ -49,7 +49,7 @@ class ReceiveStock:
     bin: Bin
     lot: Lot | None = None
     label: Label | None = None
-    expires_on: date | None = None
+    expires_on: Day | None = None
     units: Units
     cause: Text = ""
     issued_at: Time
@@ -126,6 +126,10 @@ class ReserveChain:
     demanded_at: Time
     sticky: bool = False
     overtaken: Count = 0
+
+    def __post_init__(self) -> None:
+        if self.stop >= len(self.stops):
+            raise ValueError("stop lies beyond the stops")
 
     @property
     def sku(self) -> str:

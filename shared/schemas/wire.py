@@ -6,6 +6,7 @@ and the remedy. Headers and keys are treated as hostile.
 """
 
 import json
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,13 +15,16 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from shared.schemas import commands, events
+from shared.schemas import commands, events, intake
 
 MAX_VALUE_BYTES = 900_000
 """A record may not be larger: one big record would fail the whole produce batch at the broker."""
 MAX_PACKED = 500
 """Messages in one packed record."""
 SCHEMA = "v1"
+_NUMBER = re.compile("[1-9][0-9]{0,17}")
+"""What `int` takes is wider: other digits, underscores, spaces, 5,000 digits."""
+_SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./\-]{0,99}")
 
 _MESSAGES: tuple[type[Any], ...] = (
     commands.ReceiveStock,
@@ -35,6 +39,7 @@ _MESSAGES: tuple[type[Any], ...] = (
     commands.Consume,
     events.Outcome,
     events.Wake,
+    intake.OrderIntake,
     events.OrderChanged,
     events.AllocationChanged,
     events.StockMoved,
@@ -50,11 +55,20 @@ _PACKS: dict[str, TypeAdapter[Any]] = {
 
 
 class BadRecord(Exception):
-    """The record cannot be read. Mend the sender, then replay or discard the dead letter."""
+    """The record cannot be read. Mend the sender, then replay or discard the dead letter.
+
+    `reason` and `field` may quote the record, so they are made safe to store, to log and to show: printable and short.
+    """
 
     def __init__(self, reason: str, field: str = "", *, newer: bool = False) -> None:
-        super().__init__(f"{field}: {reason}" if field else reason)
-        self.reason, self.field, self.newer = reason, field, newer
+        self.reason, self.field, self.newer = _printable(reason, 500), _printable(field, 200), newer
+        super().__init__(f"{self.field}: {self.reason}" if self.field else self.reason)
+
+
+def _printable(text: str, limit: int) -> str:
+    """Lone surrogates, NUL and other control characters as escapes: Postgres refuses the first two, terminals obey the rest."""
+    cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    return "".join(one if one.isprintable() else one.encode("unicode_escape", "backslashreplace").decode() for one in cut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +160,10 @@ def header_map(raw: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
 
 def envelope_of(found: dict[str, str]) -> Envelope:
     """The envelope of an internal record. Raises BadRecord."""
-    try:
-        return Envelope(found["earmark_source"], int(found["earmark_sequence"]))
-    except (KeyError, ValueError) as error:
-        raise BadRecord("not written by the allocator: no usable earmark_source and earmark_sequence headers", "headers") from error
+    source, sequence = found.get("earmark_source", ""), found.get("earmark_sequence", "")
+    if not _SOURCE.fullmatch(source) or not _NUMBER.fullmatch(sequence):
+        raise BadRecord("not written by the allocator: no usable earmark_source and earmark_sequence headers", "headers")
+    return Envelope(source, int(sequence))
 
 
 def decode(value: bytes | None, found: dict[str, str], accepted: frozenset[str] | set[str]) -> tuple[Any, ...]:
@@ -176,7 +190,7 @@ def _kind_of(found: dict[str, str], accepted: frozenset[str] | set[str]) -> str:
     if not name.startswith("earmark.") or kind not in accepted:
         raise BadRecord(f"the type {name[:80]!r} does not belong on this topic; it takes {', '.join(sorted(accepted))}", "ce_type")
     if version != SCHEMA:
-        newer = version[:1] == "v" and version[1:].isdigit() and int(version[1:]) > int(SCHEMA[1:])
+        newer = version[:1] == "v" and _NUMBER.fullmatch(version[1:]) is not None and int(version[1:]) > int(SCHEMA[1:])
         raise BadRecord(
             f"schema {version[:20]!r} of {kind}; this reader knows {SCHEMA}: upgrade it, then replay",
             "ce_type",
@@ -195,10 +209,10 @@ def _refuse_doubled_names(value: bytes, kind: str) -> None:
         if len(made) != len(pairs):
             names = [name for name, _ in pairs]
             doubled = next(name for name in names if names.count(name) > 1)
-            raise BadRecord("the name stands twice in one object; keep one", doubled[:80])
+            raise BadRecord("the name stands twice in one object; keep one", doubled)
         return made
 
     try:
-        json.loads(value, object_pairs_hook=once)
+        json.loads(value, object_pairs_hook=once, parse_int=len, parse_float=len)  # numbers are not looked at here, however long
     except (ValueError, RecursionError) as error:
-        raise BadRecord("not JSON in UTF-8", "value") from error
+        raise BadRecord("not JSON in UTF-8, or nested too deep", "value") from error
