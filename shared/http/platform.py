@@ -41,18 +41,19 @@ class Platform:
     keys: Keys
     waiting: Waiting
     cursor_key: bytes
+    read_only: bool = False
+    """Takes no commands: no relay, nobody waits, no replies are kept."""
 
     @classmethod
-    def open(cls, settings: Settings, service: str) -> "Platform":
+    def open(cls, settings: Settings, service: str, *, read_only: bool = False) -> "Platform":
         """Make everything, connect nothing."""
         pool = database.engine(settings, service)
         outbox = Outbox(service, settings.relay_shards)
         counts = partition_counts(settings.stock_partitions, settings.demand_partitions)
         relay = Relay(outbox, settings.dsn, KafkaLogWriter(settings.bootstrap), counts, settings.max_outbox_rows)
         cursor_key = hmac.new(settings.pepper, b"cursors", hashlib.sha256).digest()
-        return cls(
-            settings, service, pool, outbox, relay, Keys(pool, settings.pepper), Waiting(settings.dsn, f"{service}_decisions"), cursor_key
-        )
+        keys, waiting = Keys(pool, settings.pepper), Waiting(settings.dsn, f"{service}_decisions")
+        return cls(settings, service, pool, outbox, relay, keys, waiting, cursor_key, read_only)
 
     @property
     def decisions(self) -> str:
@@ -80,10 +81,13 @@ class Platform:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks, timeout=STOP_SECONDS)
+            if tasks:
+                await asyncio.wait(tasks, timeout=STOP_SECONDS)
             await database.dispose(self.engine)
 
     def _work(self) -> dict[str, "asyncio._CoroutineLike[None]"]:
+        if self.read_only:
+            return {}
         return {"relay": self.relay.run(), "waiting": self.waiting.run(), "purge": self._purge()}
 
     async def _await_schema(self) -> None:
