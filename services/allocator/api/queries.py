@@ -1,6 +1,7 @@
 """What the read-only HTTP asks of the ledger, in SQL. Every query is scoped by the caller's merchant."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
@@ -54,7 +55,7 @@ async def record(connection: AsyncConnection, merchant: str, sku: str, number: i
 
 
 async def holders(
-    connection: AsyncConnection, merchant: str, sku: str, number: int, after: tuple[str, str] | None, limit: int
+    connection: AsyncConnection, merchant: str, sku: str, number: int, after: tuple[datetime, str] | None, limit: int
 ) -> list[dict[str, Any]]:
     """Who holds units of a stock record now, in the order in which they got them."""
     from_at, from_demand = after or (None, None)
