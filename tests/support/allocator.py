@@ -1,0 +1,146 @@
+"""Drive a real allocator from outside: say things on its input topics, hear what it tells."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from pydantic import SecretStr
+
+from services.allocator.app import partition_process
+from shared.kafka import consumer_settings, producer_settings, stop_client
+from shared.partitions.process import PartitionProcess
+from shared.schemas import topics
+from shared.schemas.commands import AdjustStock, ReceiveStock
+from shared.schemas.events import Demand, OrderChanged
+from shared.schemas.values import DemandKind, Line, Wish, demand_id, sku_key
+from shared.schemas.wire import Envelope, decode, encode, header_map, partition_of
+from shared.settings import Settings
+from shared.world import prepare
+
+PARTITIONS = 8
+MERCHANT = "acme"
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+KINDS = frozenset({"allocation_changed", "stock_moved", "stock_command_refused", "stock_level_changed", "dead_letter"})
+
+
+def settings_for(bootstrap: str, dsn: str) -> Settings:
+    """Settings of an allocator on these servers."""
+    return Settings(kafka=bootstrap, postgres=SecretStr(dsn), api_key_pepper=SecretStr("p" * 40))
+
+
+@asynccontextmanager
+async def allocator(settings: Settings) -> AsyncIterator[PartitionProcess]:
+    """One allocator in this process, over prepared topics and tables."""
+    await prepare(settings)
+    process = partition_process(settings)
+    serving = asyncio.create_task(process.run())
+    try:
+        yield process
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+def order(number: str, lines: dict[str, int], *, version: int = 1, wish: Wish = Wish.STOCK, **more: Any) -> OrderChanged:
+    """An order as the orders service tells it."""
+    demand = Demand(
+        id=demand_id(DemandKind.SALES_ORDER, MERCHANT, number),
+        merchant=MERCHANT,
+        version=version,
+        wish=wish,
+        lines=tuple(Line(sku=sku, units=units) for sku, units in lines.items()),
+        **{"demanded_at": NOON} | more,
+    )
+    return OrderChanged(demand=demand, number=number, status="awaiting_fulfillment", changed_at=NOON)
+
+
+def receipt(command: str, sku: str, units: int, **more: Any) -> ReceiveStock:
+    """A receipt into the default warehouse."""
+    place = {"warehouse": "main", "bin": "A-1"} | more
+    return ReceiveStock(command_id=command, merchant=MERCHANT, sku=sku, units=units, issued_at=NOON, **place)
+
+
+def adjustment(command: str, sku: str, change: int, reason: Any, **more: Any) -> AdjustStock:
+    """An adjustment in the default warehouse."""
+    place = {"warehouse": "main", "bin": "A-1"} | more
+    return AdjustStock(command_id=command, merchant=MERCHANT, sku=sku, change=change, reason=reason, issued_at=NOON, **place)
+
+
+class Channel:
+    """Says messages on the topics where they belong, and collects everything that the allocator tells."""
+
+    def __init__(self, producer: Any, consumer: Any) -> None:
+        self._producer, self._consumer = producer, consumer
+        self._said = 0
+        self.heard: list[Any] = []
+
+    async def say(self, *messages: OrderChanged | ReceiveStock | AdjustStock) -> None:
+        """Publish, and return when acknowledged."""
+        for message in messages:
+            is_order = isinstance(message, OrderChanged)
+            key = message.demand.id if isinstance(message, OrderChanged) else sku_key(message.merchant, message.sku)
+            self._said += 1
+            record = encode(message, key=key, envelope=Envelope("test", self._said), time=NOON)
+            topic = topics.ORDERS if is_order else topics.INVENTORY
+            await self._producer.send_and_wait(
+                topic.name, record.value, key=record.key, headers=list(record.headers), partition=partition_of(key, PARTITIONS)
+            )
+
+    async def say_bytes(self, topic: str, partition: int, value: bytes | None, key: bytes = b"x", headers: Iterable[Any] = ()) -> int:
+        """Publish anything at all; returns its offset."""
+        sent = await self._producer.send_and_wait(topic, value, key=key, headers=list(headers), partition=partition)
+        offset: int = sent.offset
+        return offset
+
+    async def hear(self, wanted: Callable[[list[Any]], bool], seconds: float = 30) -> None:
+        """Listen until the predicate over everything heard so far holds. Fails with what was heard instead."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not wanted(self.heard):
+                    for records in (await self._consumer.getmany(timeout_ms=200)).values():
+                        for record in records:
+                            self.heard.extend(_decoded(record))
+        except TimeoutError:
+            raise AssertionError(f"not heard within {seconds} s; heard: {self.heard[-10:]}") from None
+
+    def newest(self, number: str) -> Any:
+        """The allocation of highest version that was told of an order, or None."""
+        wanted = demand_id(DemandKind.SALES_ORDER, MERCHANT, number)
+        told = [one for one in self.heard if one.type == "allocation_changed" and one.demand == wanted]
+        return max(told, key=lambda one: one.version, default=None)
+
+    async def outcome(self, number: str, outcome: str, seconds: float = 30) -> Any:
+        """Listen until the newest word on the order is this outcome, and return it."""
+
+        def told(_: list[Any]) -> bool:
+            newest = self.newest(number)
+            return newest is not None and newest.outcome == outcome
+
+        await self.hear(told, seconds)
+        return self.newest(number)
+
+
+def _decoded(record: Any) -> tuple[Any, ...]:
+    if record.topic == topics.DEAD_LETTERS.name:
+        return ()
+    return decode(record.value, header_map(record.headers), KINDS)
+
+
+@asynccontextmanager
+async def channel(bootstrap: str) -> AsyncIterator[Channel]:
+    """A producer, and a consumer of all public topics of the allocator from their beginning."""
+    producer = AIOKafkaProducer(**producer_settings(bootstrap))
+    consumer = AIOKafkaConsumer(**consumer_settings(bootstrap))
+    await producer.start()
+    await consumer.start()
+    told = (topics.ALLOCATIONS, topics.MOVEMENTS, topics.STOCK_LEVELS)
+    consumer.assign([TopicPartition(topic.name, number) for topic in told for number in range(PARTITIONS)])
+    await consumer.seek_to_beginning()
+    try:
+        yield Channel(producer, consumer)
+    finally:
+        await stop_client(producer)
+        await stop_client(consumer)
