@@ -26,7 +26,7 @@ class Recorder:
     """A side that keeps what it was given, answers every message, and stores how many it has seen."""
 
     name = "stock"
-    inputs = (INVENTORY.name, RESERVATIONS.name)
+    inputs: tuple[str, ...] = (INVENTORY.name, RESERVATIONS.name)
 
     def __init__(self, store: MemoryPartitionStore) -> None:
         self.store = store
