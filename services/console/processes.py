@@ -43,13 +43,18 @@ class Addresses:
 class Stack:
     """Servers and services of one data folder. `up` starts what does not run; `down` stops all of it.
 
-    `ephemeral`: nothing of it outlives this process.
+    `ephemeral`: nothing of it outlives this process, not even when that is killed. `private`: its own servers, whatever
+    EARMARK_KAFKA and EARMARK_POSTGRES name.
     """
 
-    def __init__(self, folder: Path, on_progress: Callable[[str], None] = lambda step: None, *, ephemeral: bool = False) -> None:
+    def __init__(
+        self, folder: Path, on_progress: Callable[[str], None] = lambda step: None, *, ephemeral: bool = False, private: bool = False
+    ) -> None:
         self.folder = folder.resolve()
         self._on_progress = on_progress
-        self._external = bool(os.environ.get("EARMARK_KAFKA")) and bool(os.environ.get("EARMARK_POSTGRES"))
+        self._named_kafka = None if private else os.environ.get("EARMARK_KAFKA")
+        self._named_postgres = None if private else os.environ.get("EARMARK_POSTGRES")
+        self._external = bool(self._named_kafka and self._named_postgres)
         self.servers = LocalStack(self.folder, on_progress=on_progress, tied_to_parent=ephemeral)
 
     # ---------------------------------------------------------------- what it is made of
@@ -59,8 +64,8 @@ class Stack:
         given = self._kept()
         ports = {f"{name}_port": int(given[f"{name}_port"]) for name in SERVICES}
         return settings(
-            kafka=os.environ.get("EARMARK_KAFKA") or self.servers.kafka_bootstrap,
-            postgres=os.environ.get("EARMARK_POSTGRES") or self.servers.postgres_dsn,
+            kafka=self._named_kafka or self.servers.kafka_bootstrap,
+            postgres=self._named_postgres or self.servers.postgres_dsn,
             api_key_pepper=os.environ.get("EARMARK_API_KEY_PEPPER") or given["api_key_pepper"],
             allocator_url=f"http://127.0.0.1:{ports['allocator_port']}",
             data=self.folder,
@@ -109,6 +114,7 @@ class Stack:
         with _environment(self.settings()), process.open_log(self._log(name)) as log:
             child = process.spawn([sys.executable, "-m", "services.console.serve", name], log=log, folder=Path.cwd())
         identity = process.identity_of(child.pid)
+        self.servers.tie(name, identity)
         process.remember(self._pid_file(name), identity)
         return identity
 

@@ -154,6 +154,11 @@ class LocalStack:
         if self._deathwatch is not None:
             self._deathwatch.close()
 
+    def tie(self, name: str, identity: process.Identity) -> None:
+        """A further process, one that needs these servers, which ends before them if this process dies, where this stack is tied to it."""
+        if self._deathwatch is not None:
+            self._deathwatch.watch(name, identity, signal.SIGTERM)
+
     def _note_start(self, server: str, identity: process.Identity, ending: signal.Signals) -> None:
         self._started_here.add(server)
         if self._deathwatch is not None:

@@ -1,0 +1,35 @@
+"""What all commands of `earmark` share: where they print, and the options that mean the same everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from services.console.processes import Stack
+from shared.settings import Settings, settings
+
+console = Console(stderr=True, highlight=False)
+
+DEFAULT_FOLDER = Path(".earmark")
+Folder = Annotated[Path, typer.Option("--data", envvar="EARMARK_DATA", help="Where the private Kafka and Postgres keep their data.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else there.")]
+
+
+class NothingUp(Exception):
+    """There is no running Earmark to ask. Run `earmark up` first, or name Postgres with EARMARK_POSTGRES."""
+
+
+def progress(step: str) -> None:
+    """One line per step, on standard error."""
+    console.print(f"  [dim]·[/dim] {step}")
+
+
+def settings_of(folder: Path) -> Settings:
+    """The settings of the stack that runs from this folder, else those of the environment. Raises NothingUp."""
+    if (folder / "services.json").exists():
+        return Stack(folder).settings()
+    found = settings()
+    if found.postgres is None:
+        raise NothingUp(f"nothing was started from {folder}: run `earmark up`, or name Postgres with EARMARK_POSTGRES")
+    return found
