@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,7 +12,7 @@ from starlette.responses import Response
 from shared.http import health
 from shared.http.envelope import Envelope
 from shared.http.platform import Platform
-from shared.http.problems import TITLES, Problem
+from shared.http.problems import SCHEMA, TITLES, Problem
 from shared.http.validation import refused
 
 Background = Callable[[], AbstractAsyncContextManager[None]]
@@ -37,7 +38,16 @@ def create_app(platform: Platform, *routers: APIRouter, title: str, description:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_middleware(Envelope, service=platform.service)
+    describe = app.openapi
+    app.openapi = lambda: _with_problem(describe())  # type: ignore[method-assign]  # the documented way to extend it
     return app
+
+
+def _with_problem(description: dict[str, Any]) -> dict[str, Any]:
+    """Every route refers to one description of problem documents; FastAPI's own of its validation errors is never sent."""
+    schemas = description.setdefault("components", {}).setdefault("schemas", {})
+    schemas["Problem"] = SCHEMA
+    return description
 
 
 async def _problem(request: Request, error: Exception) -> Response:

@@ -7,9 +7,9 @@ Nothing is stored for a refusal: nothing has happened then, and the same key may
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
@@ -34,7 +34,7 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to a command. `body` is anything JSON. `replayed`: it was stored before, nothing was done this time."""
+    """The answer to a command. `body`: anything JSON; times may stand in it. `replayed`: it was stored before, nothing was done now."""
 
     status: int
     body: Any
@@ -91,11 +91,14 @@ class Runner:
                     raise
         raise unavailable("others keep changing the same thing")
 
-    async def wait(self, reply: Reply, prefer: Preference, subject: str, probe: Callable[[], Awaitable[Reply | None]]) -> Reply:
-        """The decision itself, where `probe` finds it in time, else `reply`. For replayed replies too."""
+    async def wait(
+        self, reply: Reply, prefer: Preference, subject: str | Collection[str], probe: Callable[[], Awaitable[Reply | None]]
+    ) -> Reply:
+        """The decision itself, where `probe` finds it in time, else `reply`. For replayed replies too. Several subjects: the answer to
+        many commands at once."""
         if prefer.wait_seconds <= 0:
             return reply
-        decided = await self.platform.waiting.until(subject, prefer.wait_seconds, probe)
+        decided = await self.platform.waiting.until([subject] if isinstance(subject, str) else subject, prefer.wait_seconds, probe)
         if decided is None:
             return reply
         applied = decided.headers | {"Preference-Applied": f"wait={prefer.wait_seconds:g}"}
@@ -111,7 +114,7 @@ class Runner:
                 raise Problem(409, "in_flight", detail, field="Idempotency-Key", remedy="wait a second, then send it again", retry_after=1)
             reply = await work(Unit(connection, self.caller, row.now, self.platform))
             await self._store(connection, reply)
-            return reply
+        return reply
 
     async def _look(self, connection: AsyncConnection) -> Any:
         """Lock the key and look for its reply in one round trip. Between the two another may commit: the primary key finds that."""
@@ -166,4 +169,13 @@ Command = Annotated[Runner, Depends(_runner)]
 
 
 def _dump(body: Any) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=_plain).encode()
+
+
+def _plain(value: Any) -> str:
+    """Times as the queries' answers have them: UTC, with a Z."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} is not JSON")

@@ -38,6 +38,7 @@ class Platform:
     engine: AsyncEngine
     outbox: Outbox
     relay: Relay
+    writer: KafkaLogWriter
     keys: Keys
     waiting: Waiting
     cursor_key: bytes
@@ -50,10 +51,11 @@ class Platform:
         pool = database.engine(settings, service)
         outbox = Outbox(service, settings.relay_shards)
         counts = partition_counts(settings.stock_partitions, settings.demand_partitions)
-        relay = Relay(outbox, settings.dsn, KafkaLogWriter(settings.bootstrap), counts, settings.max_outbox_rows)
+        writer = KafkaLogWriter(settings.bootstrap)
+        relay = Relay(outbox, settings.dsn, writer, counts, settings.max_outbox_rows)
         cursor_key = hmac.new(settings.pepper, b"cursors", hashlib.sha256).digest()
-        keys, waiting = Keys(pool, settings.pepper), Waiting(settings.dsn, f"{service}_decisions")
-        return cls(settings, service, pool, outbox, relay, keys, waiting, cursor_key, read_only)
+        waiting = Waiting(settings.dsn, f"{service}_decisions")
+        return cls(settings, service, pool, outbox, relay, writer, Keys(pool, settings.pepper), waiting, cursor_key)
 
     @property
     def decisions(self) -> str:
@@ -83,6 +85,7 @@ class Platform:
                 task.cancel()
             if tasks:
                 await asyncio.wait(tasks, timeout=STOP_SECONDS)
+            await self.writer.close()
             await database.dispose(self.engine)
 
     def _work(self) -> dict[str, "asyncio._CoroutineLike[None]"]:

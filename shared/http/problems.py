@@ -75,7 +75,10 @@ class Problem(Exception):
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For `responses=` of a route: which problem documents it may answer, beyond those that every route has."""
-    return {status: {"description": TITLES[status], "content": {MEDIA_TYPE: {"schema": SCHEMA}}} for status in statuses}
+    return {
+        status: {"description": TITLES[status], "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+        for status in statuses
+    }
 
 
 def unavailable(detail: str) -> Problem:

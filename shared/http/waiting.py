@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, TypeVar
 
 import asyncpg
@@ -43,10 +43,11 @@ class Waiting:
                 log.info("listening on %s again: %s", self.channel, error)
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
-    async def until(self, subject: str, seconds: float, probe: Callable[[], Awaitable[Found | None]]) -> Found | None:
-        """What `probe` finds: asked at once, after every notification and once a second, for at most `seconds`; then None."""
+    async def until(self, subjects: Collection[str], seconds: float, probe: Callable[[], Awaitable[Found | None]]) -> Found | None:
+        """What `probe` finds: asked at once, after a notification of any subject and once a second, for at most `seconds`; then None."""
         wake = asyncio.Event()
-        self._waiters[subject].add(wake)
+        for subject in subjects:
+            self._waiters[subject].add(wake)
         deadline = asyncio.get_running_loop().time() + seconds
         try:
             while (found := await probe()) is None:
@@ -59,6 +60,10 @@ class Waiting:
                 wake.clear()
             return found
         finally:
+            self._forget(subjects, wake)
+
+    def _forget(self, subjects: Collection[str], wake: asyncio.Event) -> None:
+        for subject in subjects:
             self._waiters[subject].discard(wake)
             if not self._waiters[subject]:
                 del self._waiters[subject]

@@ -1,0 +1,84 @@
+"""The stock inquiry (000-37): levels as projected; stock records, holders and movements as the allocator has them now."""
+
+from typing import Annotated, Any
+
+from fastapi import Path, Query, Request
+
+from services.inventory.api.master import one_of
+from services.inventory.api.products import SkuId
+from services.inventory.api.warehouses import Search
+from services.inventory.api.words import PageOf, StockLine, StockView
+from services.inventory.records import Records
+from services.inventory.store import stock_levels
+from services.inventory.store.tables import PRODUCT
+from shared.http import Caller, Page, Serving, problems, router
+from shared.schemas.values import Warehouse
+
+routes = router(tags=["stock"])
+RecordNumber = Annotated[int, Path(ge=1, le=2**62, description="numbers the stock record within its SKU", examples=[1])]
+Limit = Annotated[int, Query(ge=1, le=200, description="how many at most")]
+Cursor = Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before")]
+_UNITS = ("on_hand_units", "held_units", "allocated_units", "available_units")
+
+
+@routes.get("/stock", response_model=PageOf[StockLine], summary="Stock inquiry by SKU")
+async def list_stock(
+    caller: Caller, platform: Serving, page: Page, warehouse: Annotated[Warehouse | None, Query()] = None, search: Search = None
+) -> dict[str, Any]:
+    """Sums over all warehouses, or of one. Follows the allocator's announcements, usually within a second."""
+    scope = f"stock/{caller.merchant}/{warehouse or ''}/{search or ''}"
+    after = page.after(scope)
+    async with platform.reading() as connection:
+        rows = await stock_levels.page(connection, caller.merchant, after[0] if after else None, page.limit + 1, warehouse, search)
+    shown = rows[: page.limit]
+    return page.reply(scope, [dict(row) for row in shown], [shown[-1]["sku"]] if len(rows) > page.limit else None)
+
+
+@routes.get("/stock/{sku}", response_model=StockView, responses=problems(404), summary="Levels of a SKU by warehouse")
+async def get_stock(sku: SkuId, caller: Caller, platform: Serving) -> dict[str, Any]:
+    """At one version of the SKU's ledger."""
+    product = await one_of(platform, PRODUCT, {"merchant": caller.merchant, "sku": sku}, "product")
+    async with platform.reading() as connection:
+        ledger, levels = await stock_levels.of_sku(connection, caller.merchant, sku)
+    return {
+        "sku": sku,
+        "name": product["name"],
+        "ledger_version": ledger["ledger_version"] if ledger else 0,
+        "changed_at": ledger["changed_at"] if ledger else None,
+        "total": {name: sum(level[name] for level in levels) for name in _UNITS},
+        "warehouses": [{"warehouse": level["warehouse"]} | {name: level[name] for name in _UNITS} for level in levels],
+    }
+
+
+@routes.get("/stock/{sku}/records", responses=problems(404), summary="Stock records of a SKU")
+async def list_records(sku: SkuId, caller: Caller, platform: Serving, request: Request, limit: Limit = 50, cursor: Cursor = None) -> Any:
+    """Warehouse, bin, lot, label; on hand, held, allocated, available. Different lots are different records (000-07)."""
+    await one_of(platform, PRODUCT, {"merchant": caller.merchant, "sku": sku}, "product")
+    return await _records(request).of_sku(caller.merchant, sku, _query(limit, cursor))
+
+
+@routes.get("/stock/{sku}/records/{record}/holders", responses=problems(404), summary="Who holds a stock record")
+async def list_holders(
+    sku: SkuId, record: RecordNumber, caller: Caller, platform: Serving, request: Request, limit: Limit = 50, cursor: Cursor = None
+) -> Any:
+    """The demands that hold units of it now, and how many; their sum is the record's allocated quantity (000-09)."""
+    await one_of(platform, PRODUCT, {"merchant": caller.merchant, "sku": sku}, "product")
+    return await _records(request).holders(caller.merchant, sku, record, _query(limit, cursor))
+
+
+@routes.get("/stock/{sku}/records/{record}/movements", responses=problems(404), summary="Movements of a stock record")
+async def list_movements(
+    sku: SkuId, record: RecordNumber, caller: Caller, platform: Serving, request: Request, limit: Limit = 50, cursor: Cursor = None
+) -> Any:
+    """Increases, decreases and releases, newest first (000-39)."""
+    await one_of(platform, PRODUCT, {"merchant": caller.merchant, "sku": sku}, "product")
+    return await _records(request).movements(caller.merchant, sku, record, _query(limit, cursor))
+
+
+def _records(request: Request) -> Records:
+    records: Records = request.app.state.records
+    return records
+
+
+def _query(limit: int, cursor: str | None) -> dict[str, str]:
+    return {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})

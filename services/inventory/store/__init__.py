@@ -1,0 +1,1 @@
+"""Inventory's rows in Postgres. SQL only: decides nothing."""
