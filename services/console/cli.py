@@ -6,15 +6,19 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from services.console import key_commands
+from services.console.demo.command import demo
+from services.console.demo.order_lines import FileRefused
+from services.console.demo.shop import DemoError
+from services.console.options import DEFAULT_FOLDER, AsJson, Folder, NothingUp, console, progress
 from services.console.processes import SERVICES, ServiceDidNotStart, Stack
 from shared.database import DatabaseError
+from shared.http.keys import MerchantRefused
 from shared.kafka import KafkaUnreachable, WorldChanged
 from shared.local.errors import LocalStackError
 from shared.settings import SettingRefused, settings
@@ -26,18 +30,21 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-console = Console(stderr=True, highlight=False)
+app.command()(demo)
+app.add_typer(key_commands.app, name="key")
 
-Folder = Annotated[Path, typer.Option("--data", envvar="EARMARK_DATA", help="Where the private Kafka and Postgres keep their data.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else there.")]
-DEFAULT_FOLDER = Path(".earmark")
-
-_EXPECTED = (LocalStackError, ServiceDidNotStart, KafkaUnreachable, WorldChanged, DatabaseError, SettingRefused)
-
-
-def progress(step: str) -> None:
-    """One line per step, on standard error."""
-    console.print(f"  [dim]·[/dim] {step}")
+_EXPECTED = (
+    LocalStackError,
+    ServiceDidNotStart,
+    KafkaUnreachable,
+    WorldChanged,
+    DatabaseError,
+    SettingRefused,
+    NothingUp,
+    FileRefused,
+    DemoError,
+    MerchantRefused,
+)
 
 
 @app.command()

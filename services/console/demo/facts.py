@@ -33,10 +33,11 @@ class Summary:
     latency_p99_ms: float
     latency_max_ms: float
     left_out: Mapping[str, int]
+    refused: Mapping[str, int]
 
 
-def summary(plan: Plan, tally: Tally) -> Summary:
-    """What came of the orders."""
+def summary(plan: Plan, tally: Tally, refused: Mapping[str, int]) -> Summary:
+    """What came of the orders; `refused`: how many were refused, by the reason given."""
     latencies = tally.latencies_ms
     seconds = max(tally.last_decided_at - tally.first_posted_at, 1e-9)
     lines = sum(len(order.lines) for order in plan.orders)
@@ -60,6 +61,7 @@ def summary(plan: Plan, tally: Tally) -> Summary:
         latency_p99_ms=round(percentile(latencies, 0.99), 1),
         latency_max_ms=round(latencies[-1] if latencies else 0.0, 1),
         left_out=plan.left_out,
+        refused=refused,
     )
 
 

@@ -22,6 +22,7 @@ WORDS = {
 }
 """Outcome to its sign and colour; the sign tells it where there are no colours."""
 LEFT = 2
+BAR = 30
 WIDE = 100
 """From this width on there is room for details."""
 
@@ -140,7 +141,7 @@ def _bars(outcomes: Mapping[str, int], bar_width: int, shown: Iterable[str] = WO
 # ---------------------------------------------------------------- what stays on the screen
 
 
-def summary(found: Summary, width: int) -> RenderableType:
+def summary(found: Summary) -> RenderableType:
     """The orders by allocation status, and the figures."""
     total = max(1, found.orders)
     table = Table.grid(padding=(0, 2))
@@ -148,13 +149,12 @@ def summary(found: Summary, width: int) -> RenderableType:
     table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True, style="dim")
     table.add_column(no_wrap=True)
-    room = max(10, min(48, width - 48))
     for outcome, (_, style) in WORDS.items():
         if count := found.statuses.get(outcome, 0):
             name = words(outcome)
             if outcome == "released":
                 name.append(" (canceled)")
-            table.add_row(name, f"{count:,}", f"{100 * count / total:.0f} %", Text("━" * max(1, round(room * count / total)), style=style))
+            table.add_row(name, f"{count:,}", f"{100 * count / total:.0f} %", Text("━" * max(1, round(BAR * count / total)), style=style))
     figures = Table.grid(padding=(0, 2))
     figures.add_column(style="dim", no_wrap=True)
     figures.add_column()
@@ -198,11 +198,11 @@ def _cell(column: str, value: str | int) -> Text:
     return Text(f"{value:,}" if isinstance(value, int) else value, style="dim" if value == 0 else "")
 
 
-def proof(checks: Sequence[Check], width: int) -> RenderableType:
+def proof(checks: Sequence[Check]) -> RenderableType:
     """What `earmark verify` found."""
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
-    table.add_column(max_width=max(30, width - 24))
+    table.add_column(max_width=90)
     table.add_column(justify="right", no_wrap=True, style="dim")
     for check in checks:
         bad = bool(check.problems)

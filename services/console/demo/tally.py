@@ -6,6 +6,7 @@ Queue order is booking order: (position of the order in the file); the demo dema
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import NamedTuple
 
 from shared.schemas.events import AllocatedLine, AllocationChanged
@@ -63,6 +64,7 @@ class Tally:
     _numbers: dict[str, str] = field(default_factory=dict)
     _outcomes: Counter[str] = field(default_factory=Counter)
     _open: set[str] = field(default_factory=set)
+    _positions: Iterator[int] = field(default_factory=count)
 
     # ---------------------------------------------------------------- what happens
 
@@ -70,9 +72,14 @@ class Tally:
         """The order is being sent now."""
         assert number not in self.orders, number
         self.first_posted_at = self.first_posted_at or at
-        self.orders[number] = Known(len(self.orders), at, ships_whole)
+        self.orders[number] = Known(next(self._positions), at, ships_whole)
         self._numbers[demand_id(DemandKind.SALES_ORDER, self.merchant, number)] = number
         self._open.add(number)
+
+    def withdrawn(self, number: str) -> None:
+        """The order was refused: it is none of ours."""
+        del self.orders[number], self._numbers[demand_id(DemandKind.SALES_ORDER, self.merchant, number)]
+        self._open.discard(number)
 
     def canceled(self, number: str) -> None:
         """Its cancel is being sent now: it is settled when it is released."""
@@ -125,6 +132,11 @@ class Tally:
     def settled(self) -> int:
         """How many orders have their answer: a decision, or for a canceled one its release."""
         return len(self.orders) - len(self._open)
+
+    @property
+    def unsettled_count(self) -> int:
+        """How many orders have no answer yet."""
+        return len(self._open)
 
     @property
     def unsettled(self) -> list[str]:

@@ -1,0 +1,254 @@
+"""The demo itself, scene by scene: what is done, awaited, told. The words are in `looks`, the choices in `plan` and `stories`."""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from services.console import keys
+from services.console.demo import facts as facts_of
+from services.console.demo import looks, stories
+from services.console.demo.display import Display
+from services.console.demo.facts import Check, Facts, Step, Story
+from services.console.demo.feed import Feed, reading
+from services.console.demo.plan import MERCHANT, Cancel, Plan, Post, Receipt, ships_whole
+from services.console.demo.shop import DemoError, Refused, Shop, at_once
+from services.console.demo.tally import Tally
+from services.console.processes import Addresses, Stack
+from services.console.verify import verify
+from shared.kafka import partition_counts
+from shared.settings import Settings
+
+SILENCE_SECONDS = 20.0
+"""The demo gives up when nothing at all was told for so long."""
+QUIET_SECONDS = 0.25
+STORY_SECONDS = 15.0
+
+
+@dataclass(slots=True)
+class Stage:
+    """What every scene works with."""
+
+    plan: Plan
+    display: Display
+    facts: Facts
+    feed: Feed
+    shop: Shop
+    settings: Settings
+    receipts: list[Receipt]
+    began: datetime
+
+    @property
+    def tally(self) -> Tally:
+        """What is known of the orders."""
+        return self.feed.tally
+
+
+@contextmanager
+def step(display: Display, facts: Facts, name: str, doing: str) -> Iterator[Callable[[str], None]]:
+    """A step with its time; the block says how it is told when it is done."""
+    display.begin(doing)
+    since, told = time.monotonic(), [doing]
+    yield lambda text: told.__setitem__(0, text)
+    seconds = time.monotonic() - since
+    facts.steps.append(Step(name, told[0], round(seconds, 3)))
+    display.done(seconds, told[0])
+
+
+# ---------------------------------------------------------------- the whole
+
+
+def perform(plan: Plan, folder: Path, display: Display, *, keep: bool) -> Facts:
+    """Everything, from an empty folder to the verdict. What was started is stopped and removed again, whatever happens, unless all
+    went well and it is to be kept."""
+    facts, since = Facts(), time.monotonic()
+    stack = Stack(folder, display.detail, ephemeral=not keep, private=True)
+    stays = False
+    try:
+        with display:
+            addresses = _start(stack, folder, display, facts)
+            asyncio.run(_play(plan, stack, addresses, display, facts))
+            facts.seconds = time.monotonic() - since
+            display.show(looks.verdict(facts))
+            if keep:
+                facts.kept = _kept(addresses, facts.kept)
+                display.show(looks.kept(facts.kept))
+                stays = True
+    finally:
+        if not stays:
+            stack.clean()
+    return facts
+
+
+def _start(stack: Stack, folder: Path, display: Display, facts: Facts) -> Addresses:
+    if folder.exists():
+        with step(display, facts, "clean", "removing what the last demo left") as done:
+            stack.clean()
+            done("removed what the last demo left")
+    shutil.rmtree(folder, ignore_errors=True)
+    with step(display, facts, "servers", "starting Kafka and Postgres") as done:
+        stack.servers.start()
+        done("Kafka and Postgres run, private to this demo, empty")
+    with step(display, facts, "services", "starting orders, inventory and allocator") as done:
+        addresses = stack.up()
+        done("orders, inventory and allocator are ready")
+    return addresses
+
+
+def _kept(addresses: Addresses, kept: object) -> dict[str, str]:
+    known = dict(kept) if isinstance(kept, dict) else {}
+    return {name: f"{getattr(addresses, name)}/docs" for name in ("orders", "inventory", "allocator")} | {"Kafka": addresses.kafka} | known
+
+
+async def _play(plan: Plan, stack: Stack, addresses: Addresses, display: Display, facts: Facts) -> None:
+    settings = stack.settings()
+    token = await keys.first_key(settings, MERCHANT)
+    assert token is not None, "the database is new"
+    facts.kept = {"API key": token}
+    counts = partition_counts(settings.stock_partitions, settings.demand_partitions)
+    feed = Feed(Tally(MERCHANT))
+    async with Shop(addresses.orders, addresses.inventory, token) as shop, reading(addresses.kafka, counts, feed):
+        stage = Stage(plan, display, facts, feed, shop, settings, list(plan.receipts), datetime.now(UTC))
+        await _furnish(stage)
+        await _stock(stage)
+        await _orders(stage)
+        await _tell_stories(stage)
+        await feed.until_quiet(QUIET_SECONDS, STORY_SECONDS)
+        await _prove(stage)
+
+
+# ---------------------------------------------------------------- scenes
+
+
+async def _furnish(stage: Stage) -> None:
+    skus = stage.plan.skus
+    with step(stage.display, stage.facts, "furnish", "making warehouses, bins and products") as done:
+        await stage.shop.furnish(skus)
+        bins = len({(receipt.warehouse, receipt.bin) for receipt in stage.receipts})
+        done(f"merchant {MERCHANT} has 2 warehouses, {bins} bins in use, {len(skus):,} products")
+
+
+async def _stock(stage: Stage) -> None:
+    wanted = sum(sum(order.lines.values()) for order in stage.plan.orders if order.number not in stage.plan.canceled)
+    received = sum(receipt.units for receipt in stage.receipts)
+    with step(stage.display, stage.facts, "stock", "receiving stock") as done:
+        await _receive(stage, stage.receipts, "opening stock")
+        done(f"{received:,} units received in {len(stage.receipts):,} receipts: {100 * received / wanted:.0f} % of what will be wanted")
+
+
+async def _receive(stage: Stage, receipts: list[Receipt], cause: str) -> None:
+    ids = set(await stage.shop.receive(receipts, cause))
+    await stage.feed.until(lambda: ids <= stage.feed.moved | stage.feed.refused.keys(), SILENCE_SECONDS)
+    if missing := ids - stage.feed.moved:
+        said = next((stage.feed.refused[one] for one in missing if one in stage.feed.refused), "no answer came")
+        raise DemoError(f"{len(missing)} of {len(ids)} receipts were not posted ({said}): run the demo again")
+
+
+async def _orders(stage: Stage) -> None:
+    tally, plan = stage.tally, stage.plan
+    refused: dict[str, int] = {}
+    accepted = {order.number: asyncio.Event() for order in plan.orders}
+    with step(stage.display, stage.facts, "orders", "posting orders") as done:
+        with stage.display.flowing(tally, len(plan.orders)) as tell:
+            stage.feed.on_telling = tell
+            await at_once(lambda one: _take_step(stage, one, accepted, refused), list(enumerate(plan.steps)))
+            await stage.feed.until(lambda: not tally.unsettled_count, SILENCE_SECONDS)
+            await stage.feed.until_quiet(QUIET_SECONDS, STORY_SECONDS)
+            stage.feed.on_telling = lambda telling: None
+        done(
+            f"{len(tally.orders):,} orders with {sum(len(order.lines) for order in plan.orders):,} lines posted, "
+            f"{len(plan.canceled):,} of them canceled; {tally.settled:,} have their answer"
+        )
+    stage.facts.summary = facts_of.summary(plan, tally, refused)
+    if missing := tally.unsettled:
+        stage.facts.complaints.append(f"{len(missing)} orders have no answer, the first is {missing[0]}")
+    stage.display.show(looks.summary(stage.facts.summary))
+
+
+async def _take_step(
+    stage: Stage, numbered: tuple[int, Post | Cancel], accepted: dict[str, asyncio.Event], refused: dict[str, int]
+) -> None:
+    """Post an order, or cancel one as soon as it is accepted. One that is refused is counted, and the others go on."""
+    index, one = numbered
+    tally = stage.tally
+    match one:
+        case Post(order):
+            tally.posted(order.number, time.monotonic(), ships_whole=ships_whole(order))
+            try:
+                await stage.shop.order(order, stage.began + timedelta(milliseconds=index))
+            except Refused as error:
+                tally.withdrawn(order.number)
+                refused[str(error)] = refused.get(str(error), 0) + 1
+            accepted[order.number].set()
+        case Cancel(number, cancellation):
+            await accepted[number].wait()
+            if number in tally.orders:
+                tally.canceled(number)
+                await stage.shop.cancel(number, f"cancellation {cancellation}")
+
+
+# ---------------------------------------------------------------- stories
+
+
+async def _tell_stories(stage: Stage) -> None:
+    for number, tell in enumerate((_restock, _adjustment, _cancellation), start=1):
+        await stage.feed.until_quiet(QUIET_SECONDS, STORY_SECONDS)
+        story = await tell(stage)
+        stage.facts.stories.append(story)
+        stage.facts.complaints += [f"story {number}: {complaint}" for complaint in story.complaints]
+        stage.display.show(looks.story(number, story))
+
+
+async def _restock(stage: Stage) -> Story:
+    choice = stories.choose_restock(stage.tally, stage.receipts)
+    if choice is None:
+        return Story(*stories.RESTOCK, skipped="no order waits for anything")
+    receipt = Receipt(choice.sku, choice.place.warehouse, choice.place.bin, choice.units)
+    since = time.monotonic()
+    await _receive(stage, [receipt], "delivery")
+    stage.receipts.append(receipt)
+    milliseconds = await _await_story(stage, since, lambda: stories.restock_is_over(choice, stage.tally))
+    return stories.tell_restock(choice, stage.tally, milliseconds)
+
+
+async def _adjustment(stage: Stage) -> Story:
+    choice = stories.choose_adjustment(stage.tally, stage.receipts)
+    if choice is None:
+        return Story(*stories.ADJUSTMENT, skipped="no SKU that lies in one bin is held by three orders or more")
+    since = time.monotonic()
+    await stage.shop.adjust(choice.sku, choice.place, -choice.units, "fell from the fork lift")
+    milliseconds = await _await_story(stage, since, lambda: stories.adjustment_is_over(choice, stage.tally))
+    return stories.tell_adjustment(choice, stage.tally, milliseconds)
+
+
+async def _cancellation(stage: Stage) -> Story:
+    choice = stories.choose_cancellation(stage.tally)
+    if choice is None:
+        return Story(*stories.CANCEL, skipped="no order holds what another waits for")
+    since = time.monotonic()
+    stage.tally.canceled(choice.number)
+    await stage.shop.cancel(choice.number, "the customer changed their mind")
+    milliseconds = await _await_story(stage, since, lambda: stories.cancellation_is_over(choice, stage.tally))
+    return stories.tell_cancellation(choice, stage.tally, milliseconds)
+
+
+async def _await_story(stage: Stage, since: float, is_over: Callable[[], bool]) -> float:
+    """Wait until it has happened and nothing more comes; returns how long it took, without the waiting for nothing."""
+    await stage.feed.until(is_over, STORY_SECONDS)
+    milliseconds = (time.monotonic() - since) * 1000
+    await stage.feed.until_quiet(QUIET_SECONDS, STORY_SECONDS)
+    return round(milliseconds, 1)
+
+
+async def _prove(stage: Stage) -> None:
+    with step(stage.display, stage.facts, "verify", "proving the books") as done:
+        report = await verify(stage.settings.dsn)
+        stage.facts.checks = [Check(check.name, check.counted, tuple(check.problems)) for check in report.checks]
+        rows = sum(check.counted for check in report.checks)
+        done(f"{len(report.checks)} checks of the books over {rows:,} rows")
+    stage.facts.complaints += [f"{check.name}: {problem}" for check in stage.facts.checks for problem in check.problems[:1]]
+    stage.display.show(looks.proof(stage.facts.checks))
