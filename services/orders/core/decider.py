@@ -57,8 +57,7 @@ def decide(order: Order, command: OrderCommand, now: datetime) -> Changed | Refu
         case DropshipOrder():
             return _close(order, OrderStatus.DROPSHIPPED, Happening.DROPSHIPPED, now, command.by)
         case StopProcessing():
-            back = replace(order, standing=replace(order.standing, status=OrderStatus.AWAITING_FULFILLMENT))
-            return replace(_ask(back, command.action, now, command.by), before=order)
+            return _stop(order, command, now)
         case AllocateOrder() | DeallocateOrder() | StartProcessing() | ShipOrder():
             return _ask(order, command.action, now, command.by)
         case _:
@@ -123,6 +122,15 @@ def _edit(order: Order, command: EditOrder, now: datetime) -> Changed | Refused:
         allocated_lines=tuple(line for line in order.allocated_lines if line.sku in wanted),
     )
     return changed(order, edited, Happening.EDITED, command.by, _differences(order.details, details))
+
+
+def _stop(order: Order, command: StopProcessing, now: datetime) -> Changed | Refused:
+    gone = next((line for line in order.allocated_lines if line.consumed_units), None)
+    if gone:
+        detail = f"{gone.consumed_units} units of {gone.sku} have left already"
+        return Refused("leaving", detail, "correct the stock of what is missing, then ship again", "status")
+    back = replace(order, standing=replace(order.standing, status=OrderStatus.AWAITING_FULFILLMENT))
+    return replace(_ask(back, command.action, now, command.by), before=order)
 
 
 def _cancel(order: Order, command: CancelOrder, now: datetime) -> Changed:

@@ -1,0 +1,193 @@
+"""POST /orders and POST /orders:bulk."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.responses import Response
+
+from services.orders.api.bodies import NewOrder, NewOrders
+from services.orders.api.parts import all_settled, etag, refusal, settled
+from services.orders.api.views import OrderView, Receipt, receipt
+from services.orders.core.commands import CreateOrder
+from services.orders.core.decider import create
+from services.orders.core.model import Changed, Key, Order, Refused
+from services.orders.core.numbering import month_of, order_number
+from services.orders.store.numbers import draw_counts
+from services.orders.store.saving import NUMBER_TAKEN, load, save
+from shared.database import constraint
+from shared.http import Command, Platform, Prefer, Problem, Reply, Unit, problems, router
+from shared.http.validation import refused as invalid
+
+PREFIX = "SO"
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """An order to make. `generated`: the number is ours, so nobody else can have meant it."""
+
+    number: str
+    body: NewOrder
+    generated: bool
+
+    @property
+    def digest(self) -> str:
+        """Of what the caller gave."""
+        return hashlib.sha256(self.body.model_dump_json(exclude={"number"}, exclude_unset=True).encode()).hexdigest()
+
+
+routes = router(tags=["orders"])
+
+
+@routes.post(
+    "/orders",
+    status_code=202,
+    summary="Make an order",
+    response_model=None,
+    responses={202: {"model": Receipt}, 200: {"model": OrderView, "description": "The decision, with Prefer: wait"}, **problems(409)},
+)
+async def create_order(body: NewOrder, command: Command, prefer: Prefer) -> Response:
+    """The order is made and its allocation asked for. The same number with the same content is the same order; with other content it is
+    refused. `Prefer: wait=N` gives the decision itself where it comes within N seconds."""
+    platform, merchant = command.platform, command.caller.merchant
+
+    async def attempt() -> Reply:
+        (wanted,) = await _numbered(platform, merchant, [body])
+
+        async def place(unit: Unit) -> Reply:
+            ((order, problem),) = await _place(unit, [wanted])
+            if problem:
+                raise problem
+            assert order is not None
+            return Reply(202 if order.standing.pending else 200, receipt(order).plain(), f"/orders/{wanted.number}", etag(order))
+
+        return await command.run(place)
+
+    reply = await _until_free(attempt)
+    key = Key(merchant, reply.body["number"])
+    return (await command.wait(reply, prefer, key.demand, lambda: settled(platform, key, reply.body["version"]))).response()
+
+
+def bulk_routes(max_body_bytes: int, max_item_bytes: int) -> APIRouter:
+    """POST /orders:bulk, which takes larger bodies."""
+    bulk = router(max_body_bytes=max_body_bytes, tags=["orders"])
+
+    @bulk.post("/orders:bulk", status_code=202, summary="Make many orders", response_model=None)
+    async def create_orders(body: NewOrders, command: Command, prefer: Prefer) -> Response:
+        """Each order is judged on its own: `results` has, in the order of the request, its receipt or its problem."""
+        platform, merchant = command.platform, command.caller.merchant
+        read = [_read(item, max_item_bytes) for item in body.orders]
+
+        async def attempt() -> Reply:
+            numbered = iter(await _numbered(platform, merchant, [one for one in read if isinstance(one, NewOrder)]))
+            wanted = [next(numbered) if isinstance(one, NewOrder) else one for one in read]
+
+            async def place(unit: Unit) -> Reply:
+                placed = iter(await _place(unit, [one for one in wanted if isinstance(one, _Wanted)]))
+                return _bulk_reply([next(placed) if isinstance(one, _Wanted) else (None, one) for one in wanted])
+
+            return await command.run(place)
+
+        reply = await _until_free(attempt)
+        asked = [(Key(merchant, one["number"]), one["version"]) for one in reply.body["results"] if "number" in one]
+        subjects = [key.demand for key, _ in asked]
+        return (await command.wait(reply, prefer, subjects, lambda: _all_settled(platform, reply, asked))).response()
+
+    return bulk
+
+
+async def _place(unit: Unit, wanted: Sequence[_Wanted]) -> list[tuple[Order | None, Problem | None]]:
+    """Make the orders in the unit's transaction; per order what it is, or why not."""
+    given = [Key(unit.merchant, one.number) for one in wanted if not one.generated]
+    present = await load(unit.connection, given, lock=True) if given else {}
+    placed: list[tuple[Order | None, Problem | None]] = []
+    changes: list[Changed] = []
+    for one in wanted:
+        key = Key(unit.merchant, one.number)
+        if (there := present.get(key)) is not None:
+            placed.append((there, None) if there.digest == one.digest else (None, _taken(one.number)))
+            continue
+        command = CreateOrder(
+            key=key, details=one.body.details(unit.now), allocate=one.body.allocate, digest=one.digest, by=f"key {unit.caller.key_id}"
+        )
+        answer = create(command, unit.now)
+        if isinstance(answer, Refused):
+            placed.append((None, refusal(answer)))
+            continue
+        present[key] = answer.order
+        changes.append(answer)
+        placed.append((answer.order, None))
+    await save(unit.connection, unit.platform.outbox, changes)
+    return placed
+
+
+async def _numbered(platform: Platform, merchant: str, bodies: Sequence[NewOrder]) -> list[_Wanted]:
+    """Give a number to those that have none."""
+    without = sum(body.number is None for body in bodies)
+    month = month_of(datetime.now(UTC))
+    counts = iter(await draw_counts(platform.engine, merchant, month, without) if without else ())
+    return [
+        _Wanted(body.number, body, generated=False)
+        if body.number is not None
+        else _Wanted(order_number(PREFIX, month, next(counts)), body, generated=True)
+        for body in bodies
+    ]
+
+
+async def _until_free(attempt: Any) -> Reply:  # Callable[[], Awaitable[Reply]]
+    """Somebody may take a number at the same moment: look again, or draw the next."""
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            reply: Reply = await attempt()
+            return reply
+        except Exception as error:
+            if constraint(error) != NUMBER_TAKEN or not left:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _read(item: Any, max_item_bytes: int) -> NewOrder | Problem:
+    raw = json.dumps(item).encode()
+    if len(raw) > max_item_bytes:
+        return Problem(413, "item_too_large", f"the order has more than {max_item_bytes} bytes", remedy="send fewer lines", field="lines")
+    try:
+        return NewOrder.model_validate_json(raw)
+    except ValidationError as error:
+        return invalid(RequestValidationError(error.errors(include_url=False, include_input=False, include_context=False)).errors())
+
+
+def _bulk_reply(placed: Sequence[tuple[Order | None, Problem | None]]) -> Reply:
+    results = [_result(order, problem) for order, problem in placed]
+    accepted = sum("number" in one for one in results)
+    return Reply(202, {"accepted": accepted, "refused": len(results) - accepted, "results": results})
+
+
+def _result(order: Order | None, problem: Problem | None) -> Mapping[str, Any]:
+    if order is not None:
+        return receipt(order).plain()
+    assert problem is not None
+    document = problem.document("")
+    del document["request_id"]
+    return {"problem": document}
+
+
+async def _all_settled(platform: Platform, reply: Reply, asked: Sequence[tuple[Key, int]]) -> Reply | None:
+    if not await all_settled(platform, asked):
+        return None
+    async with platform.engine.begin() as connection:
+        orders = await load(connection, [key for key, _ in asked], lock=False)
+    now = {key.number: receipt(order).plain() for key, order in orders.items()}
+    results = [now[one["number"]] if "number" in one else one for one in reply.body["results"]]
+    return Reply(200, {**reply.body, "results": results})
+
+
+def _taken(number: str) -> Problem:
+    remedy = "give the order another number, or PATCH the one there is"
+    return Problem(409, "number_taken", f"order {number} exists with other content", field="number", remedy=remedy)

@@ -1,0 +1,76 @@
+"""GET: one order, lists, histories."""
+
+import json
+from typing import Annotated, Any
+
+from fastapi import Query
+from starlette.responses import JSONResponse
+
+from services.orders.api.parts import Number, etag, find, no_such_order
+from services.orders.api.views import EntryPage, EntryView, OrderPage, OrderView, order_item, order_view
+from services.orders.core.model import Key, OrderStatus
+from services.orders.store.listing import Filter, Sort, list_history, list_orders
+from services.orders.store.rows import standing_of
+from shared.http import Caller, Page, Serving, problems, router
+from shared.schemas.values import AllocationStatus, Sku, Text, Time
+
+routes = router(tags=["orders"])
+_MANY = 20
+
+
+@routes.get("/orders/{number}", summary="One order", response_model=OrderView, responses=problems(404))
+async def get_order(number: Number, caller: Caller, platform: Serving) -> Any:
+    """The order, whole: its two statuses, what every line has and why units are missing, and what may be done with it now."""
+    order = await find(platform, Key(caller.merchant, number))
+    if order is None:
+        raise no_such_order(number)
+    return JSONResponse(order_view(order).plain(), headers=etag(order))
+
+
+@routes.get("/orders/{number}/history", summary="What happened to an order", response_model=EntryPage, responses=problems(404))
+async def get_history(number: Number, caller: Caller, platform: Serving, page: Page) -> Any:
+    """Every accepted command and every change of its allocation, oldest first."""
+    scope = f"{caller.merchant}/history/{number}"
+    (after,) = page.after(scope) or (0,)
+    async with platform.reading() as connection:
+        rows = await list_history(connection, caller.merchant, number, after, page.limit + 1)
+    if not rows and after == 0:
+        raise no_such_order(number)
+    items = [
+        EntryView(happening=row.happening, version=row.version, at=row.at, by=row.by, details=row.details).plain()
+        for row in rows[: page.limit]
+    ]
+    return JSONResponse(page.reply(scope, items, [rows[page.limit - 1].id] if len(rows) > page.limit else None))
+
+
+@routes.get("/orders", summary="Orders", response_model=OrderPage)
+async def get_orders(
+    caller: Caller,
+    platform: Serving,
+    page: Page,
+    status: Annotated[tuple[OrderStatus, ...], Query(max_length=_MANY, description="one or more")] = (),
+    allocation_status: Annotated[
+        tuple[AllocationStatus, ...], Query(max_length=_MANY, description="one or more; `allocated` shows what is ready to ship")
+    ] = (),
+    channel: Annotated[tuple[Text, ...], Query(max_length=_MANY, description="one or more")] = (),
+    sku: Annotated[Sku | None, Query(description="with a line of this SKU")] = None,
+    search: Annotated[str | None, Query(max_length=100, description="in the receiver's name, or how a number begins")] = None,
+    demanded_from: Annotated[Time | None, Query(description="demanded then or later")] = None,
+    demanded_before: Annotated[Time | None, Query(description="demanded earlier")] = None,
+    sort: Annotated[Sort, Query(description="`demanded_at`: oldest first; `priority`: as served; `-` turns it round")] = "-demanded_at",
+) -> Any:
+    """The merchant's orders, filtered and sorted, page by page."""
+    wanted = Filter(
+        statuses=tuple(one.value for one in status),
+        allocation_statuses=tuple(one.value for one in allocation_status),
+        channels=channel,
+        sku=sku,
+        search=search,
+        demanded_from=demanded_from,
+        demanded_before=demanded_before,
+    )
+    scope = json.dumps([caller.merchant, "orders", sort, repr(wanted)])
+    async with platform.reading() as connection:
+        rows, last = await list_orders(connection, caller.merchant, wanted, sort, page.after(scope), page.limit)
+    items = [order_item(row, Key(caller.merchant, row.order["number"]).demand, standing_of(row.order)).plain() for row in rows]
+    return JSONResponse(page.reply(scope, items, last))

@@ -1,0 +1,92 @@
+"""What a channel's view of an order makes of ours: the order made, edited, canceled; or nothing, when it is old news."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import cast
+
+from services.orders.core.commands import CancelOrder, CreateOrder, EditOrder
+from services.orders.core.decider import create, decide
+from services.orders.core.model import Changed, DetailChanges, Details, Key, Order, OrderStatus, Refused
+from shared.schemas.intake import OrderIntake
+
+BY = "order-intake"
+
+
+def key_of(message: OrderIntake) -> Key:
+    """Which order the message is about."""
+    return Key(message.merchant, message.number)
+
+
+def take_in(present: Order | None, message: OrderIntake, digest: str, now: datetime) -> list[Changed] | Refused:
+    """The changes that bring our order to the channel's view of it. `digest` is over the message: it tells a repeat from other content.
+
+    Refused: what the order's status forbids, and a number that did not come from a channel. A refused version is not remembered, so that
+    it may be tried again.
+    """
+    if present is None:
+        return _make(message, digest, now)
+    if present.channel_version is None:
+        return Refused("number_taken", "the number belongs to an order that was made over HTTP", "give the order another number", "number")
+    if message.version < present.channel_version or digest == present.digest:
+        return []
+    if message.version == present.channel_version:
+        return Refused("other_content", "this version of the order came before with other content", "raise the version", "version")
+    return _bring_up(present, message, digest, now)
+
+
+def details_of(message: OrderIntake) -> Details:
+    """What the message says of the order."""
+    return Details(
+        lines=message.lines,
+        demanded_at=message.demanded_at,
+        fill=message.fill,
+        strategy=message.strategy,
+        priority=message.priority,
+        warehouses=message.warehouses,
+        channel=message.channel,
+        country=message.country,
+        receiver=message.receiver,
+        tags=message.tags,
+        value_minor_units=message.value_minor_units,
+        currency=message.currency,
+    )
+
+
+def _make(message: OrderIntake, digest: str, now: datetime) -> list[Changed] | Refused:
+    allocate = message.allocate and not message.canceled
+    made = create(
+        CreateOrder(
+            key=key_of(message),
+            details=details_of(message),
+            allocate=allocate,
+            digest=digest,
+            channel_version=message.version,
+            by=BY,
+        ),
+        now,
+    )
+    if isinstance(made, Refused) or not message.canceled:
+        return made if isinstance(made, Refused) else [made]
+    canceled = decide(made.order, CancelOrder(reason=message.reason, by=BY), now)
+    assert isinstance(canceled, Changed), "a new order can be canceled"
+    return [made, canceled]
+
+
+def _bring_up(present: Order, message: OrderIntake, digest: str, now: datetime) -> list[Changed] | Refused:
+    if message.canceled:
+        if present.status is OrderStatus.CANCELED:
+            return []
+        answer = decide(present, CancelOrder(reason=message.reason, by=BY), now)
+    else:
+        details = details_of(message)
+        if details == present.details:
+            return []
+        answer = decide(present, EditOrder(changes=_changes(present.details, details), by=BY), now)
+    if isinstance(answer, Refused):
+        return answer
+    return [replace(answer, order=replace(answer.order, channel_version=message.version, digest=digest))]
+
+
+def _changes(before: Details, after: Details) -> DetailChanges:
+    changed = {name: getattr(after, name) for name in Details.__slots__ if getattr(before, name) != getattr(after, name)}
+    return cast(DetailChanges, changed)  # the names and values are those of Details

@@ -1,0 +1,200 @@
+"""What orders take from Kafka: channels' orders from the intake topic, and the allocator's answers. Each batch is one transaction with
+everything that it causes: orders, events, dead letters, and the word to those who wait."""
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.orders.core.intake import key_of, take_in
+from services.orders.core.model import Changed, Key, Order, Refused
+from services.orders.store import dead_letters
+from services.orders.store.dead_letters import Condemned
+from services.orders.store.projecting import by_order, project_batch
+from services.orders.store.runs import end_orders
+from services.orders.store.saving import NUMBER_TAKEN, load, save
+from services.orders.subscriber import Subscriber
+from shared import metrics
+from shared.database import constraint
+from shared.http import Platform, notify
+from shared.partitions.model import DeadLetter, InputRecord
+from shared.relay import Outbox
+from shared.schemas.events import AllocationChanged
+from shared.schemas.intake import OrderIntake
+from shared.schemas.topics import ALLOCATIONS, ORDER_INTAKE
+from shared.schemas.values import DemandKind, Merchant
+from shared.schemas.wire import ADAPTERS, MAX_VALUE_BYTES, BadRecord, decode, header_map
+
+log = logging.getLogger("earmark.orders.feeds")
+
+MAX_INTAKE_BYTES = MAX_VALUE_BYTES - 100_000
+"""What a channel may send, so that the event that tells it fits into a record as well."""
+_MERCHANT: TypeAdapter[str] = TypeAdapter(Merchant)
+_KIND = DemandKind.SALES_ORDER.value + "/"
+_NOW = text("SELECT now()")
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What came of a batch: records that were not taken, and what those who wait for it are told by."""
+
+    condemned: Sequence[Condemned]
+    subjects: Sequence[str] = ()
+
+
+Take = Callable[[AsyncConnection, Outbox, Sequence[InputRecord], datetime], Awaitable[Taken]]
+
+
+# ---------------------------------------------------------------- orders of channels
+
+
+async def take_intake(connection: AsyncConnection, outbox: Outbox, records: Sequence[InputRecord], now: datetime) -> Taken:
+    """Make, edit and cancel orders as their channels say. What is refused is condemned with the reason; its neighbours are unharmed."""
+    condemned: list[Condemned] = []
+    messages: list[tuple[OrderIntake, InputRecord]] = []
+    for record in records:
+        try:
+            messages.append((_intake_of(record), record))
+        except BadRecord as bad:
+            condemned.append(Condemned(DeadLetter(record, bad.reason, bad.field), _merchant_in(record.value)))
+    messages.sort(key=lambda one: one[0].version)
+    orders: dict[Key, Order] = await load(connection, [key_of(message) for message, _ in messages], lock=True) if messages else {}
+    changes: list[Changed] = []
+    for message, record in messages:
+        answer = take_in(orders.get(key_of(message)), message, _digest(message), now)
+        if isinstance(answer, Refused):
+            letter = DeadLetter(record, f"{answer.detail}: {answer.remedy}", answer.field)
+            condemned.append(Condemned(letter, message.merchant))
+        else:
+            changes += answer
+            orders |= {change.order.key: change.order for change in answer}
+    await save(connection, outbox, changes)
+    return Taken(condemned)
+
+
+def _intake_of(record: InputRecord) -> OrderIntake:
+    if record.value is not None and len(record.value) > MAX_INTAKE_BYTES:
+        remedy = f"send at most {MAX_INTAKE_BYTES}: name warehouses once for the order and not in every line"
+        raise BadRecord(f"{len(record.value)} bytes; {remedy}", "value")
+    message: OrderIntake
+    (message,) = decode(record.value, header_map(record.headers), {"order_intake"})
+    return message
+
+
+def _digest(message: OrderIntake) -> str:
+    return hashlib.sha256(ADAPTERS["order_intake"].dump_json(message)).hexdigest()
+
+
+def _merchant_in(value: bytes | None) -> str | None:
+    """The merchant that an unreadable record names, if that much can be read: it decides who may see the dead letter."""
+    try:
+        found = json.loads(value or b"")
+        return _MERCHANT.validate_python(found["merchant"]) if isinstance(found, dict) and "merchant" in found else None
+    except (ValueError, RecursionError, ValidationError):
+        return None
+
+
+# ---------------------------------------------------------------- answers of the allocator
+
+
+async def take_answers(connection: AsyncConnection, outbox: Outbox, records: Sequence[InputRecord], now: datetime) -> Taken:
+    """Fold what the allocator says into the orders, and let bulk runs that waited for it go on."""
+    condemned: list[Condemned] = []
+    answers: list[AllocationChanged] = []
+    source: dict[str, InputRecord] = {}
+    for record in records:
+        try:
+            (answer,) = decode(record.value, header_map(record.headers), {"allocation_changed"})
+        except BadRecord as bad:
+            condemned.append(Condemned(DeadLetter(record, bad.reason, bad.field), _merchant_in(record.value)))
+            continue
+        if answer.demand.startswith(_KIND):
+            answers.append(answer)
+            source[answer.demand] = record
+    if not answers:
+        return Taken(condemned)
+    projection = await project_batch(connection, outbox, by_order(answers), now)
+    runs = await end_orders(connection, projection.settled, now)
+    for key in projection.unknown:
+        letter = DeadLetter(source[key.demand], "there is no such order here; restore the newest backup, then replay it", "demand")
+        condemned.append(Condemned(letter, key.merchant))
+    return Taken(condemned, [*(key.demand for key in projection.decided), *runs])
+
+
+# ---------------------------------------------------------------- wiring
+
+
+class Feed:
+    """One topic taken by one consumer group. `after` is told of every committed batch."""
+
+    def __init__(self, platform: Platform, topic: str, name: str, take: Take, after: Callable[[], None] = lambda: None) -> None:
+        self._platform, self._topic, self._take, self._after = platform, topic, take, after
+        group = f"earmark-orders-{name}"
+        self.subscriber = Subscriber(platform.settings.bootstrap, group, [topic], self.handle, self.condemn)
+
+    async def handle(self, records: Sequence[InputRecord]) -> None:
+        """Take a batch in one transaction. A number that an HTTP request took at the same moment is met by taking it again."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                await self._once(records)
+                break
+            except Exception as error:
+                if constraint(error) != NUMBER_TAKEN or attempt == _ATTEMPTS:
+                    raise
+        metrics.PROJECTED.labels(service=self._platform.service, topic=self._topic).inc(len(records))
+        self._after()
+
+    async def _once(self, records: Sequence[InputRecord]) -> None:
+        platform = self._platform
+        async with platform.engine.begin() as connection:
+            now: Any = await connection.scalar(_NOW)  # a datetime
+            taken = await self._take(connection, platform.outbox, records, now)
+            await dead_letters.keep(connection, platform.outbox, taken.condemned, now)
+            await notify(connection, platform.decisions, *taken.subjects)
+
+    async def condemn(self, record: InputRecord, reason: str) -> None:
+        """Keep a record that the database never takes as a dead letter."""
+        platform = self._platform
+        async with platform.engine.begin() as connection:
+            now: Any = await connection.scalar(_NOW)  # a datetime
+            condemned = Condemned(DeadLetter(record, reason, "value"), _merchant_in(record.value))
+            await dead_letters.keep(connection, platform.outbox, [condemned], now)
+
+    async def replay(self, connection: AsyncConnection, record: InputRecord, now: datetime) -> Condemned | None:
+        """Take a dead letter once more, in the transaction that settles it. Returns it with the new reason where it is refused again."""
+        taken = await self._take(connection, self._platform.outbox, [record], now)
+        await notify(connection, self._platform.decisions, *taken.subjects)
+        return taken.condemned[0] if taken.condemned else None
+
+
+@dataclass(frozen=True, slots=True)
+class Feeds:
+    """Both topics."""
+
+    intake: Feed
+    answers: Feed
+
+    @classmethod
+    def open(cls, platform: Platform, after_answers: Callable[[], None]) -> "Feeds":
+        """Make them, subscribe to nothing."""
+        return cls(
+            Feed(platform, ORDER_INTAKE.name, "intake", take_intake),
+            Feed(platform, ALLOCATIONS.name, "projection", take_answers, after_answers),
+        )
+
+    async def run(self) -> None:
+        """Subscribe until cancelled."""
+        await asyncio.gather(self.intake.subscriber.run(), self.answers.subscriber.run())
+
+    def of(self, topic: str) -> Feed | None:
+        """The feed that takes a topic."""
+        return {ORDER_INTAKE.name: self.intake, ALLOCATIONS.name: self.answers}.get(topic)

@@ -1,0 +1,115 @@
+"""Lists of orders: filters, sorts that an index serves, pages by key."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Column, DateTime, Row, Select, exists, func, literal, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.orders.store.tables import history, line, sales_order
+
+Sort = Literal["demanded_at", "-demanded_at", "priority", "created_at", "-created_at", "number", "-number"]
+_SORTS: Mapping[str, tuple[Column[Any], ...]] = {
+    "demanded_at": (sales_order.c.demanded_at, sales_order.c.number),
+    "priority": (sales_order.c.priority, sales_order.c.demanded_at, sales_order.c.number),
+    "created_at": (sales_order.c.created_at, sales_order.c.number),
+    "number": (sales_order.c.number,),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """What a list shows; empty or null: everything. `search`: in the receiver's name, or the beginning of a number."""
+
+    statuses: tuple[str, ...] = ()
+    allocation_statuses: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    sku: str | None = None
+    search: str | None = None
+    demanded_from: datetime | None = None
+    demanded_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One row of a list: the order's columns, and sums over its lines."""
+
+    order: Mapping[str, Any]
+    line_count: int
+    units: int
+    reserved_units: int
+    flagged_units: int
+
+
+async def list_orders(
+    connection: AsyncConnection, merchant: str, wanted: Filter, sort: Sort, after: Sequence[Any] | None, limit: int
+) -> tuple[list[Listed], list[str | int] | None]:
+    """One page, and the sort values of its last row where more may follow."""
+    query = _sorted(_selected(select(sales_order), merchant, wanted), sort, after)
+    rows = (await connection.execute(query.limit(limit + 1))).mappings().all()
+    sums = await _sums(connection, merchant, [row["number"] for row in rows[:limit]])
+    last = [_plain(rows[limit - 1][key.name]) for key in _keys(sort)] if len(rows) > limit else None
+    return [Listed(dict(row), *sums[row["number"]]) for row in rows[:limit]], last
+
+
+async def list_numbers(connection: AsyncConnection, merchant: str, wanted: Filter, sort: Sort, limit: int) -> list[str]:
+    """The numbers of the orders, in the order of the sort."""
+    query = _sorted(_selected(select(sales_order.c.number), merchant, wanted), sort, None)
+    return list((await connection.execute(query.limit(limit))).scalars())
+
+
+async def list_history(connection: AsyncConnection, merchant: str, number: str, after: int, limit: int) -> list[Row[Any]]:
+    """Entries of one order, oldest first."""
+    query = select(history).where(history.c.merchant == merchant, history.c.number == number, history.c.id > after)
+    return list(await connection.execute(query.order_by(history.c.id).limit(limit)))
+
+
+async def _sums(connection: AsyncConnection, merchant: str, numbers: Sequence[str]) -> dict[str, tuple[int, int, int, int]]:
+    sums = (func.sum(column) for column in (line.c.units, line.c.reserved_units, line.c.flagged_units))
+    query = select(line.c.number, func.count(), *sums).where(line.c.merchant == merchant, line.c.number.in_(numbers))
+    rows = await connection.execute(query.group_by(line.c.number))
+    return {number: (count, int(units), int(reserved), int(flagged)) for number, count, units, reserved, flagged in rows}
+
+
+def _selected(query: Select[Any], merchant: str, wanted: Filter) -> Select[Any]:
+    order = sales_order.c
+    query = query.where(order.merchant == merchant)
+    if wanted.statuses:
+        query = query.where(order.status.in_(wanted.statuses))
+    if wanted.allocation_statuses:
+        query = query.where(order.allocation_status.in_(wanted.allocation_statuses))
+    if wanted.channels:
+        query = query.where(order.channel.in_(wanted.channels))
+    if wanted.sku is not None:
+        query = query.where(exists().where(line.c.merchant == merchant, line.c.sku == wanted.sku, line.c.number == order.number))
+    if wanted.search:
+        begins = func.lower(order.number).startswith(wanted.search.lower(), autoescape=True)
+        query = query.where(or_(begins, order.receiver.icontains(wanted.search, autoescape=True)))
+    if wanted.demanded_from is not None:
+        query = query.where(order.demanded_at >= wanted.demanded_from)
+    if wanted.demanded_before is not None:
+        query = query.where(order.demanded_at < wanted.demanded_before)
+    return query
+
+
+def _keys(sort: Sort) -> tuple[Column[Any], ...]:
+    return _SORTS[sort.removeprefix("-")]
+
+
+def _sorted(query: Select[Any], sort: Sort, after: Sequence[Any] | None) -> Select[Any]:
+    keys, descending = _keys(sort), sort.startswith("-")
+    if after is not None:
+        place = tuple_(*(literal(_value(value, key), key.type) for value, key in zip(after, keys, strict=True)))
+        query = query.where(tuple_(*keys) < place if descending else tuple_(*keys) > place)
+    return query.order_by(*(key.desc() if descending else key.asc() for key in keys))
+
+
+def _value(value: Any, key: Column[Any]) -> Any:
+    return datetime.fromisoformat(value) if isinstance(key.type, DateTime) else value
+
+
+def _plain(value: Any) -> str | int:
+    plain: str | int = value.isoformat() if isinstance(value, datetime) else value
+    return plain

@@ -1,0 +1,147 @@
+"""Loads orders under lock and saves what was decided: orders, lines, history and outbox, each in bulk, whatever came of how many."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.orders.core.model import Changed, Entry, Key, Order
+from services.orders.store.driver import driver
+from services.orders.store.rows import ORDER_COLUMNS, Row, order_of, order_row
+from shared.relay import Outbox, Outgoing
+from shared.schemas.topics import ORDERS
+
+NUMBER_TAKEN = "sales_order_pkey"
+"""The constraint that a second order of the same number violates."""
+
+_NAMES = ", ".join(ORDER_COLUMNS)
+_ARRAYS = ", ".join(f"${index}::{kind}[]" for index, kind in enumerate(ORDER_COLUMNS.values(), 1))
+_LINE_ARRAYS = "${}::text[], ${}::text[], ${}::text[], ${}::integer[], ${}::bigint[], ${}::jsonb[]"
+_HISTORY_ARRAYS = "${}::text[], ${}::text[], ${}::text[], ${}::bigint[], ${}::timestamptz[], ${}::text[], ${}::jsonb[]"
+_SETS = ", ".join(f"{name} = n.{name}" for name in ORDER_COLUMNS if name not in {"merchant", "number", "created_at"})
+_AFTER_ORDERS = len(ORDER_COLUMNS)
+_CREATE = f"""
+WITH orders AS (
+    INSERT INTO orders.sales_order ({_NAMES}) SELECT * FROM unnest({_ARRAYS})
+), lines AS (
+    INSERT INTO orders.line (merchant, number, sku, position, units, warehouses)
+    SELECT * FROM unnest({_LINE_ARRAYS.format(*range(_AFTER_ORDERS + 1, _AFTER_ORDERS + 7))})
+)
+INSERT INTO orders.history (merchant, number, happening, version, at, by, details)
+SELECT * FROM unnest({_HISTORY_ARRAYS.format(*range(_AFTER_ORDERS + 7, _AFTER_ORDERS + 14))})
+"""
+"""Everything of new orders in one round trip."""
+_UPDATE_ORDERS = f"""
+UPDATE orders.sales_order o SET {_SETS}
+  FROM unnest({_ARRAYS}) AS n ({_NAMES})
+ WHERE o.merchant = n.merchant AND o.number = n.number AND o.version < n.version
+"""
+_UPSERT_LINES = f"""
+INSERT INTO orders.line (merchant, number, sku, position, units, warehouses)
+SELECT * FROM unnest({_LINE_ARRAYS.format(*range(1, 7))})
+ON CONFLICT ON CONSTRAINT line_pkey DO UPDATE SET position = excluded.position, units = excluded.units, warehouses = excluded.warehouses
+"""
+_DELETE_LINES = """
+DELETE FROM orders.line l USING unnest($1::text[], $2::text[], $3::text[]) AS gone (merchant, number, sku)
+ WHERE l.merchant = gone.merchant AND l.number = gone.number AND l.sku = gone.sku
+"""
+_INSERT_HISTORY = f"""
+INSERT INTO orders.history (merchant, number, happening, version, at, by, details)
+SELECT * FROM unnest({_HISTORY_ARRAYS.format(*range(1, 8))})
+"""
+_ORDERS = f"""
+SELECT {", ".join(f"o.{name}" for name in ORDER_COLUMNS)}
+  FROM orders.sales_order o JOIN unnest($1::text[], $2::text[]) AS k (merchant, number) USING (merchant, number)
+ ORDER BY o.merchant, o.number
+"""
+_LINES = """
+SELECT l.* FROM orders.line l JOIN unnest($1::text[], $2::text[]) AS k (merchant, number) USING (merchant, number)
+ ORDER BY l.position
+"""
+
+
+async def load(connection: AsyncConnection, keys: Iterable[Key], *, lock: bool) -> dict[Key, Order]:
+    """The orders that exist among `keys`, whole. `lock`: their rows, in key order, until the transaction ends."""
+    raw = await driver(connection)
+    wanted = sorted({(key.merchant, key.number) for key in keys})
+    merchants, numbers = [key[0] for key in wanted], [key[1] for key in wanted]
+    rows = await raw.fetch(_ORDERS + "FOR UPDATE OF o" if lock else _ORDERS, merchants, numbers)
+    lines: dict[Key, list[Row]] = {Key(row["merchant"], row["number"]): [] for row in rows}
+    for line in await raw.fetch(_LINES, merchants, numbers) if rows else ():
+        lines[Key(line["merchant"], line["number"])].append(line)
+    return {key: order_of(row, lines[key]) for key, row in zip(lines, rows, strict=True)}
+
+
+async def save(connection: AsyncConnection, outbox: Outbox, changes: Sequence[Changed]) -> None:
+    """Write the changes: several of one order in the order in which they were decided. Existing orders must have been loaded under lock.
+
+    A number that another transaction took meanwhile violates NUMBER_TAKEN: roll back, load and decide again.
+    """
+    if not changes:
+        return
+    raw = await driver(connection)
+    first: dict[Key, Changed] = {}
+    last: dict[Key, Order] = {}
+    for change in changes:
+        first.setdefault(change.order.key, change)
+        last[change.order.key] = change.order
+    new = {key: order for key, order in last.items() if first[key].before is None}
+    entries = [(change.order.key, change.entry) for change in changes]
+    if new:
+        await _create(raw, list(new.values()), [row for row in entries if row[0] in new])
+    old = {key: (before, last[key]) for key, change in first.items() if (before := change.before) is not None}
+    if old:
+        await _update(raw, old)
+        await add_history(connection, [row for row in entries if row[0] in old])
+    await outbox.append(connection, max(change.order.changed_at for change in changes), *map(_outgoing, changes))
+
+
+async def add_history(connection: AsyncConnection, entries: Sequence[tuple[Key, Entry]]) -> None:
+    """Append to the histories of orders."""
+    if entries:
+        await (await driver(connection)).execute(_INSERT_HISTORY, *_columns(map(_history_row, entries)))
+
+
+async def _create(raw: Any, orders: Sequence[Order], entries: Sequence[tuple[Key, Entry]]) -> None:
+    lines, history = _columns(_line_rows(orders)), _columns(map(_history_row, entries))
+    await raw.execute(_CREATE, *_columns(map(order_row, orders)), *lines, *history)
+
+
+async def _update(raw: Any, changed: Mapping[Key, tuple[Order, Order]]) -> None:
+    done = await raw.execute(_UPDATE_ORDERS, *_columns(order_row(order) for _, order in changed.values()))
+    assert done == f"UPDATE {len(changed)}", f"{done} of {len(changed)}: an order was saved that was not loaded under lock"
+    edited = [(before, order) for before, order in changed.values() if before.details.lines != order.details.lines]
+    gone = [row for before, order in edited for row in _lines_gone(before, order)]
+    if gone:
+        await raw.execute(_DELETE_LINES, *_columns(gone))
+    if edited:
+        await raw.execute(_UPSERT_LINES, *_columns(_line_rows([order for _, order in edited])))
+
+
+def _lines_gone(before: Order, order: Order) -> list[tuple[str, str, str]]:
+    kept = {line.sku for line in order.details.lines}
+    return [(order.key.merchant, order.key.number, line.sku) for line in before.details.lines if line.sku not in kept]
+
+
+def _line_rows(orders: Iterable[Order]) -> list[tuple[Any, ...]]:
+    return [
+        (order.key.merchant, order.key.number, line.sku, position, line.units, json.dumps(line.warehouses))
+        for order in orders
+        for position, line in enumerate(order.details.lines)
+    ]
+
+
+def _history_row(entry: tuple[Key, Entry]) -> tuple[Any, ...]:
+    key, told = entry
+    return (key.merchant, key.number, told.happening, told.version, told.at, told.by, json.dumps(told.details))
+
+
+def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
+    """Rows turned into one array per column."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _outgoing(change: Changed) -> Outgoing:
+    demand = change.order.key.demand
+    return Outgoing(entity=demand, topic=ORDERS.name, key=demand, message=change.event)

@@ -1,0 +1,94 @@
+"""The tables as SQLAlchemy knows them, for queries off the hot path. The migrations make them; a test compares the two."""
+
+from typing import Any
+
+from sqlalchemy import ARRAY, BigInteger, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
+
+from services.orders.store.rows import ORDER_COLUMNS
+
+metadata = MetaData(schema="orders")
+_TYPES: dict[str, TypeEngine[Any]] = {
+    "text": Text(),
+    "bigint": BigInteger(),
+    "integer": Integer(),
+    "timestamptz": DateTime(timezone=True),
+    "jsonb": JSONB(),
+}
+
+sales_order = Table("sales_order", metadata, *(Column(name, _TYPES[kind]) for name, kind in ORDER_COLUMNS.items()))
+line = Table(
+    "line",
+    metadata,
+    Column("merchant", Text),
+    Column("number", Text),
+    Column("sku", Text),
+    Column("position", Integer),
+    Column("units", BigInteger),
+    Column("warehouses", JSONB),
+    Column("reserved_units", BigInteger),
+    Column("flagged_units", BigInteger),
+    Column("waiting_units", BigInteger),
+    Column("consumed_units", BigInteger),
+    Column("pieces", JSONB),
+    Column("shortage", JSONB),
+)
+history = Table(
+    "history",
+    metadata,
+    Column("merchant", Text),
+    Column("number", Text),
+    Column("id", BigInteger),
+    Column("happening", Text),
+    Column("version", BigInteger),
+    Column("at", DateTime(timezone=True)),
+    Column("by", Text),
+    Column("details", JSONB),
+)
+number_counter = Table("number_counter", metadata, Column("merchant", Text), Column("month", Text), Column("last", BigInteger))
+allocation_run = Table(
+    "allocation_run",
+    metadata,
+    Column("merchant", Text),
+    Column("id", Text),
+    Column("version", BigInteger),
+    Column("action", Text),
+    Column("total", Integer),
+    Column("ended", Integer),
+    Column("refused", Integer),
+    Column("created_at", DateTime(timezone=True)),
+    Column("created_by", Text),
+    Column("ended_at", DateTime(timezone=True)),
+)
+allocation_run_order = Table(
+    "allocation_run_order",
+    metadata,
+    Column("run", Text),
+    Column("position", Integer),
+    Column("merchant", Text),
+    Column("number", Text),
+    Column("state", Text),
+    Column("waits_for", Integer),
+    Column("releases", ARRAY(Integer)),
+    Column("result", Text),
+    Column("detail", Text),
+)
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    Column("topic", Text),
+    Column("partition", Integer),
+    Column("record_offset", BigInteger),
+    Column("written_at", DateTime(timezone=True)),
+    Column("key", LargeBinary),
+    Column("value", LargeBinary),
+    Column("headers", JSONB),
+    Column("merchant", Text),
+    Column("field", Text),
+    Column("reason", Text),
+    Column("status", Text),
+    Column("found_at", DateTime(timezone=True)),
+    Column("settled_at", DateTime(timezone=True)),
+    Column("settled_by", Text),
+)
