@@ -4,11 +4,13 @@ Nothing here is started until a test asks for it, so unit tests need neither.
 """
 
 import asyncio
+import os
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import settings
 
 from tests.support import databases, topics
 from tests.support.servers import Servers
@@ -17,6 +19,12 @@ from tests.support.session_servers import session_servers
 pytest_plugins = ["tests.support.acceptance"]
 
 Answer = TypeVar("Answer")
+
+# The gate tries the same examples every time, so that it fails for a change and not by chance; no deadline, because two cores are
+# shared. HYPOTHESIS_PROFILE=explore goes looking for more.
+settings.register_profile("gate", derandomize=True, deadline=None)
+settings.register_profile("explore", max_examples=2_000, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
 
 
 @pytest.fixture(scope="session")

@@ -162,7 +162,7 @@ class ReturnBaton:
     alternative: Warehouse | Literal[""] = ""
     attempt: Version
     baton: Version
-    served: bool | None
+    served: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

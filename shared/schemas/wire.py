@@ -48,10 +48,11 @@ _MESSAGES: tuple[type[Any], ...] = (
 )
 ADAPTERS: dict[str, TypeAdapter[Any]] = {message.__dataclass_fields__["type"].default: TypeAdapter(message) for message in _MESSAGES}
 """Message type to its validator; the keys are the closed set of released messages."""
-_PACKS: dict[str, TypeAdapter[Any]] = {
+PACKS: dict[str, TypeAdapter[Any]] = {
     "reservations": TypeAdapter(tuple[Annotated[commands.ReservationCommand, Field(discriminator="type")], ...]),
     "outcomes": TypeAdapter(tuple[Annotated[events.Outcome | events.Wake, Field(discriminator="type")], ...]),
 }
+"""Name of an internal topic to the validator of the many messages that travel there in one record."""
 
 
 class BadRecord(Exception):
@@ -123,7 +124,7 @@ def encode(message: Any, *, key: str, envelope: Envelope, time: datetime, tracep
 
 def pack(name: str, messages: Sequence[Any], *, envelope: Envelope, time: datetime) -> Record:
     """Many internal messages as one record; `name` is `reservations` or `outcomes`. Raises ValueError above the limits."""
-    value = _PACKS[name].dump_json(tuple(messages), exclude_none=True)
+    value = PACKS[name].dump_json(tuple(messages), exclude_none=True)
     if len(value) > MAX_VALUE_BYTES and len(messages) > 1:
         raise ValueError(f"{len(value)} bytes in one record; pack fewer messages")
     return Record(envelope.source.encode(), value, headers(f"{name}.pack", name, envelope, time))
@@ -173,7 +174,7 @@ def decode(value: bytes | None, found: dict[str, str], accepted: frozenset[str] 
         raise BadRecord("a tombstone where a message is needed; send the message", "value")
     if len(value) > 2 * MAX_VALUE_BYTES:
         raise BadRecord(f"{len(value)} bytes; send at most {MAX_VALUE_BYTES}", "value")
-    adapter = _PACKS.get(kind.removesuffix(".pack")) if kind.endswith(".pack") else ADAPTERS[kind]
+    adapter = PACKS.get(kind.removesuffix(".pack")) if kind.endswith(".pack") else ADAPTERS[kind]
     assert adapter is not None, kind
     _refuse_doubled_names(value, kind)
     try:

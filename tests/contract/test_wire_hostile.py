@@ -1,0 +1,175 @@
+"""Whatever lies in Kafka: it decodes, or it is refused by name. Never another exception, never a text that Postgres would not take."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from shared.schemas import wire
+from shared.schemas.wire import BadRecord, Envelope, decode, envelope_of, header_map
+from tests.contract.golden_records import Golden, golden_files
+from tests.contract.hostile_records import HOSTILE, RECEIPT, Hostile
+
+GOLDEN = golden_files()
+TYPE = {"ce_type": "earmark.receive_stock.v1"}
+ACCEPTED = {"receive_stock"}
+
+
+def refusal(value: bytes | None, headers: dict[str, str] | None = None) -> BadRecord:
+    with pytest.raises(BadRecord) as caught:
+        decode(value, TYPE if headers is None else headers, ACCEPTED)
+    return caught.value
+
+
+@pytest.mark.parametrize("hostile", HOSTILE, ids=lambda one: one.name)
+def test_a_hostile_value_is_refused_with_the_name_of_the_field(hostile: Hostile) -> None:
+    refused = refusal(hostile.value)
+    assert (refused.field, refused.newer) == (hostile.field, False)
+    assert hostile.reason in refused.reason
+    assert storable(refused)
+
+
+def test_the_receipt_that_the_hostile_ones_are_made_of_is_good() -> None:
+    assert len(decode(json.dumps(RECEIPT).encode(), TYPE, ACCEPTED)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "newer"),
+    [
+        ("earmark.receive_stock.v2", True),
+        ("earmark.receive_stock.v10", True),
+        ("earmark.receive_stock.v0", False),
+        ("earmark.receive_stock.v01", False),
+        ("earmark.receive_stock.v1.v1", False),
+        ("earmark.receive_stock.v²", False),
+        ("earmark.receive_stock.v٣", False),
+        ("earmark.receive_stock.v" + "9" * 5_000, False),
+        ("earmark.receive_stock", False),
+        ("earmark.adjust_stock.v1", False),
+        ("earmark.adjust_stock.v2", False),
+        ("earmark.new_thing.v1", False),
+        ("earmark.\ud800.v1", False),
+        ("receive_stock.v1", False),
+        ("", False),
+    ],
+)
+def test_only_a_higher_version_of_a_kind_that_belongs_here_counts_as_newer(name: str, newer: bool) -> None:
+    refused = refusal(json.dumps(RECEIPT).encode(), {"ce_type": name})
+    assert (refused.field, refused.newer) == ("ce_type", newer)
+    assert storable(refused)
+
+
+def test_a_record_without_headers_is_refused_and_told_what_belongs_there() -> None:
+    assert "receive_stock" in refusal(json.dumps(RECEIPT).encode(), {}).reason
+
+
+def test_headers_that_are_not_text_are_as_good_as_absent() -> None:
+    raw = [("ce_type", b"\xff\xfe"), ("ce_id", None), ("ce_type", b"earmark.receive_stock.v1"), ("ce_type", b"other")]
+    assert header_map(raw) == {"ce_type": "earmark.receive_stock.v1"}
+
+
+@pytest.mark.parametrize("sequence", ["", "0", "-1", "+1", " 1", "1_0", "1.0", "٣", "1e3", "9" * 19, "9" * 5_000])
+def test_a_sequence_is_a_plain_number_that_eight_bytes_hold(sequence: str) -> None:
+    with pytest.raises(BadRecord, match="not written by the allocator"):
+        envelope_of({"earmark_source": "stock/3/1", "earmark_sequence": sequence})
+
+
+@pytest.mark.parametrize("source", ["", "a\x00b", " stock/3/1", "x" * 101, "stock/3/1\n", "ü"])
+def test_a_source_is_a_short_plain_name(source: str) -> None:
+    with pytest.raises(BadRecord, match="not written by the allocator"):
+        envelope_of({"earmark_source": source, "earmark_sequence": "1"})
+
+
+def test_an_envelope_without_headers_is_refused() -> None:
+    with pytest.raises(BadRecord):
+        envelope_of({})
+    assert envelope_of({"earmark_source": "stock/3/1", "earmark_sequence": "17"}) == Envelope("stock/3/1", 17)
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"attempt": True}, "1.release.attempt"),
+        ({"type": "receive_stock"}, "1"),
+        ({"demand": "sales-order/acme"}, "1.release.demand"),
+    ],
+)
+def test_one_bad_message_of_a_pack_is_named_by_its_place(changed: dict[str, Any], field: str) -> None:
+    release = GOLDEN["release.v1"].values[0]
+    with pytest.raises(BadRecord) as caught:
+        decode(json.dumps([release, release | changed]).encode(), {"ce_type": "earmark.reservations.pack.v1"}, {"reservations.pack"})
+    assert caught.value.field == field
+
+
+def test_a_chain_can_not_stand_behind_its_last_stop() -> None:
+    golden = GOLDEN["reserve_chain.v1"]
+    with pytest.raises(BadRecord, match="beyond the stops"):
+        decode(json.dumps(golden.values[0] | {"stop": 1}).encode(), dict(golden.headers), {"reserve_chain"})
+
+
+# ---------------------------------------------------------------- anything at all
+
+
+def tried(value: bytes | None, headers: dict[str, str], accepted: Iterable[str]) -> None:
+    """Decodes to what a database takes, or is refused in words that a database takes."""
+    answer: BadRecord | tuple[Any, ...]
+    try:
+        answer = decode(value, headers, frozenset(accepted))
+    except BadRecord as refused:
+        answer = refused
+    assert storable(answer) if isinstance(answer, BadRecord) else all(map(storable_value, answer))
+
+
+def storable(refused: BadRecord) -> bool:
+    return all(storable_value(text) and text.isprintable() and len(text) < 5_100 for text in (refused.reason, refused.field, str(refused)))
+
+
+def storable_value(value: Any) -> bool:
+    """Whether Postgres takes every text and number in it."""
+    if isinstance(value, str):
+        return "\x00" not in value and value.encode("utf-8", "ignore").decode() == value
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    if isinstance(value, tuple):
+        return all(map(storable_value, value))
+    if is_dataclass(value):
+        return all(storable_value(getattr(value, field.name)) for field in fields(value))
+    return True
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(value=st.binary(max_size=200))
+def test_any_bytes_are_decoded_or_refused(value: bytes) -> None:
+    tried(value, TYPE, ACCEPTED)
+
+
+@given(field=st.sampled_from(sorted(RECEIPT)) | st.text(max_size=8), content=JSON)
+@example(field="units", content=float("nan"))
+@example(field="issued_at", content="0001-01-01T00:00:00+23:00")
+def test_any_content_of_any_field_is_decoded_or_refused(field: str, content: Any) -> None:
+    tried(json.dumps(RECEIPT | {field: content}).encode(), TYPE, ACCEPTED)
+
+
+@pytest.mark.parametrize("golden", GOLDEN.values(), ids=GOLDEN)
+@given(data=st.data())
+def test_a_golden_record_with_some_bytes_changed_is_decoded_or_refused(golden: Golden, data: st.DataObject) -> None:
+    raw = bytearray(data.draw(st.sampled_from(golden.raw_values)))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(raw) - 1))
+        raw[at : at + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2) | st.sampled_from([b"\\", b'"', b"0", b"-", b"{"]))
+    tried(bytes(raw), dict(golden.headers), {golden.kind})
+
+
+@given(name=st.text(max_size=60) | st.from_regex(r"earmark\.[a-z_]+\.v.{0,5}\Z"))
+def test_any_type_is_taken_or_refused(name: str) -> None:
+    tried(json.dumps(RECEIPT).encode(), {"ce_type": name}, {*wire.ADAPTERS})
