@@ -7,6 +7,7 @@ import asyncio
 import os
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import pytest
@@ -32,7 +33,10 @@ def servers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     """The real Kafka and the real Postgres of this session; says on the terminal where they come from."""
     base = tmp_path_factory.getbasetemp()
     shared_by_workers = base.parent if hasattr(request.config, "workerinput") else base
-    with session_servers(shared_by_workers / "servers") as found:
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with ExitStack() as stack:
+        with capture.global_and_fixture_disabled():
+            found = stack.enter_context(session_servers(shared_by_workers / "servers"))
         yield found
 
 

@@ -68,6 +68,10 @@ def _composed(kind: Any) -> Strategy:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return st.sampled_from(kind)
     assert is_dataclass(kind), f"no strategy for {kind}"
+    return _message(kind)
+
+
+def _message(kind: Any) -> Strategy:
     hints = get_type_hints(kind, include_extras=True)
     made = st.fixed_dictionaries({field.name: _value(hints[field.name]) for field in fields(kind)})
     return made.map(lambda given: kind(**_agreeing(kind, given)))
