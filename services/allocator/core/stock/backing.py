@@ -1,0 +1,187 @@
+"""What lies behind a reservation: taking units from stock records, giving them back, and settling after a rise or a fall."""
+
+from collections.abc import Iterable, Sequence
+
+from services.allocator.core.stock.answers import tell
+from services.allocator.core.stock.choosing import Picks, choose, preference
+from services.allocator.core.stock.draft import Draft
+from services.allocator.core.stock.state import Reservation, SkuStock, StockRecord
+
+
+def back(draft: Draft, sku: SkuStock, reservation: Reservation, picks: Picks) -> None:
+    """Reserve these units, all of them free."""
+    for record, units in picks:
+        _put(draft, sku, reservation, record, units)
+        reservation.reserved += units
+
+
+def shrink(draft: Draft, sku: SkuStock, reservation: Reservation, units: int) -> None:
+    """Give `units` back: flagged ones first, then those on the record that the strategy likes least."""
+    order = preference(sku, _all_warehouses(sku, reservation), reservation.strategy)[::-1]
+    reservation.reserved -= units
+    for record in order:
+        units -= _unflag(draft, sku, reservation, record, units)
+    for record in order:
+        units -= _take_off(draft, sku, reservation, record, units)
+    assert units == 0, "more given back than reserved"
+
+
+def drop(draft: Draft, sku: SkuStock, reservation: Reservation) -> None:
+    """Give everything back."""
+    _give_back(draft, sku, reservation, [*reservation.pieces.keys() | reservation.flags.keys()])
+    assert not reservation.reserved, "the pieces of a reservation are all that it has"
+    reservation.pending, reservation.mark = False, None
+
+
+def keep_within(draft: Draft, sku: SkuStock, reservation: Reservation, warehouses: tuple[str, ...]) -> None:
+    """Give back what lies in warehouses that the reservation may not draw on any more."""
+    numbers = reservation.pieces.keys() | reservation.flags.keys()
+    _give_back(draft, sku, reservation, [number for number in numbers if sku.records[number - 1].warehouse not in warehouses])
+
+
+def settle(draft: Draft, sku: SkuStock, fallen: Sequence[StockRecord] = (), silent: Reservation | None = None) -> None:
+    """After a change of stock or of reservations: being picked first, then in queue order, reservations get their backing, the rest is
+    flagged. Pieces stay on their record where they can. `fallen`: the records that can carry less than before. Needs the whole SKU in
+    memory unless nothing is flagged and nothing fell below what is backed.
+
+    Tells of every reservation whose pieces or flags changed, but for `silent`, of which the caller tells.
+    """
+    fallen = [record for record in fallen if record.backed > record.capacity(draft.today)]
+    if not fallen and not sku.flagged:
+        return
+    assert sku.complete, "settling needs every reservation of the SKU"
+    before: dict[Reservation, tuple[dict[int, int], int]] = {}
+    for record in fallen:
+        _flag_overflow(draft, sku, record, before)
+    ranked = sorted((one for one in sku.reservations.values() if one.reserved), key=lambda one: one.backing_rank)
+    unsearched: dict[tuple[str, ...], int] = {}
+    for place, reservation in enumerate(ranked):
+        if reservation.flagged:
+            _note(before, reservation)
+            _heal_from_free(draft, sku, reservation)
+        if reservation.flagged:
+            start = unsearched.get(reservation.warehouses, len(ranked) - 1)
+            unsearched[reservation.warehouses] = _heal_from_worse(draft, sku, ranked, place, start, before)
+    for reservation in sorted(before, key=lambda one: one.backing_rank):
+        if reservation is not silent and before[reservation] != (reservation.pieces, reservation.flagged):
+            tell(draft, sku, reservation)
+
+
+Before = dict[Reservation, tuple[dict[int, int], int]]
+
+
+def _note(before: Before, reservation: Reservation) -> None:
+    if reservation not in before:
+        before[reservation] = (dict(reservation.pieces), reservation.flagged)
+
+
+def _flag_overflow(draft: Draft, sku: SkuStock, record: StockRecord, before: Before) -> None:
+    """Fewer units than are backed here: the worst placed lose theirs."""
+    over = record.backed - record.capacity(draft.today)
+    holders = [one for one in sku.reservations.values() if record.number in one.pieces]
+    for reservation in sorted(holders, key=lambda one: one.backing_rank, reverse=True):
+        if over <= 0:
+            break
+        _note(before, reservation)
+        over -= _flag(draft, sku, reservation, record, over)
+    assert over <= 0, "the pieces on a record are its backed units"
+
+
+def _heal_from_free(draft: Draft, sku: SkuStock, reservation: Reservation) -> None:
+    for record, units in choose(sku, reservation.warehouses, reservation.strategy, reservation.flagged, draft.today):
+        _move_flags(draft, sku, reservation, record, units)
+
+
+def _heal_from_worse(draft: Draft, sku: SkuStock, ranked: list[Reservation], place: int, start: int, before: Before) -> int:
+    """Back the reservation at `place` with what worse placed ones have, the worst first, searching from `start` upwards.
+
+    Returns where the next one with the same warehouses starts: nobody behind has anything that it could use, and nobody behind gets
+    anything before it, because reservations are healed in order. So a settling walks the reservations once per set of warehouses.
+    """
+    reservation = ranked[place]
+    usable = [
+        record for record in preference(sku, reservation.warehouses, reservation.strategy) if record.backed and record.capacity(draft.today)
+    ]
+    for at in range(start, place, -1) if usable else ():
+        for record in usable:
+            if record.number in ranked[at].pieces:
+                _note(before, ranked[at])
+                units = _flag(draft, sku, ranked[at], record, reservation.flagged)
+                _move_flags(draft, sku, reservation, record, units)
+                if not reservation.flagged:
+                    return at
+    return place
+
+
+def _put(draft: Draft, sku: SkuStock, reservation: Reservation, record: StockRecord, units: int) -> None:
+    pieces = reservation.pieces
+    pieces[record.number] = pieces.get(record.number, 0) + units
+    record.backed += units
+    draft.changed_record(sku, record)
+    draft.changed_reservation(sku, reservation)
+
+
+def _take_off(draft: Draft, sku: SkuStock, reservation: Reservation, record: StockRecord, units: int) -> int:
+    """Free up to `units` of the reservation's on this record. Returns how many there were."""
+    there = reservation.pieces.get(record.number, 0)
+    part = min(there, units)
+    if part:
+        _lower(reservation.pieces, record.number, part)
+        record.backed -= part
+        draft.changed_record(sku, record)
+        draft.changed_reservation(sku, reservation)
+    return part
+
+
+def _flag(draft: Draft, sku: SkuStock, reservation: Reservation, record: StockRecord, units: int) -> int:
+    """Up to `units` of the reservation's on this record lose their backing and stay attributed to it."""
+    part = _take_off(draft, sku, reservation, record, units)
+    if part:
+        reservation.flags[record.number] = reservation.flags.get(record.number, 0) + part
+        reservation.flagged += part
+        record.flagged += part
+        sku.flagged += part
+    return part
+
+
+def _unflag(draft: Draft, sku: SkuStock, reservation: Reservation, record: StockRecord, units: int) -> int:
+    part = min(reservation.flags.get(record.number, 0), units)
+    if part:
+        _lower(reservation.flags, record.number, part)
+        reservation.flagged -= part
+        record.flagged -= part
+        sku.flagged -= part
+        draft.changed_record(sku, record)
+        draft.changed_reservation(sku, reservation)
+    return part
+
+
+def _move_flags(draft: Draft, sku: SkuStock, reservation: Reservation, record: StockRecord, units: int) -> None:
+    """Back `units` flagged ones on this record, the flags of this very record first."""
+    _put(draft, sku, reservation, record, units)
+    left = units - _unflag(draft, sku, reservation, record, units)
+    for number in sorted(reservation.flags):
+        left -= _unflag(draft, sku, reservation, sku.records[number - 1], left)
+    assert left == 0, "only flagged units are healed"
+
+
+def _give_back(draft: Draft, sku: SkuStock, reservation: Reservation, numbers: Iterable[int]) -> None:
+    for number in sorted(numbers):
+        record = sku.records[number - 1]
+        reservation.reserved -= _unflag(draft, sku, reservation, record, reservation.flags.get(number, 0))
+        reservation.reserved -= _take_off(draft, sku, reservation, record, reservation.pieces.get(number, 0))
+
+
+def _lower(units_by_record: dict[int, int], number: int, units: int) -> None:
+    left = units_by_record[number] - units
+    if left:
+        units_by_record[number] = left
+    else:
+        del units_by_record[number]
+
+
+def _all_warehouses(sku: SkuStock, reservation: Reservation) -> tuple[str, ...]:
+    """Its own in order, then those of older attempts where something of it still lies."""
+    numbers = sorted(reservation.pieces.keys() | reservation.flags.keys())
+    others = {sku.records[number - 1].warehouse for number in numbers} - set(reservation.warehouses)
+    return (*reservation.warehouses, *sorted(others))

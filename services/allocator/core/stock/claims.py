@@ -1,0 +1,39 @@
+"""Nobody jumps the queue: what is left for a place in it."""
+
+from services.allocator.core.stock.choosing import allot, free_by_warehouse
+from services.allocator.core.stock.draft import Draft
+from services.allocator.core.stock.state import Reservation, SkuStock
+from services.allocator.core.stock.waiting import Rank
+from shared.schemas.values import Fill
+
+
+def free_for(draft: Draft, sku: SkuStock, rank: Rank) -> dict[str, int]:
+    """Free units by warehouse that are left for `rank` after the better placed waiters that fit have had theirs, woken or not."""
+    free = free_by_warehouse(sku, draft.today)
+    if free and sku.waiting_count:
+        subtract_claims(sku, free, rank)
+    return free
+
+
+def subtract_claims(sku: SkuStock, free: dict[str, int], before: Rank) -> None:
+    """Takes out of `free` what the waiters better placed than `before` are about to get."""
+    left = sum(free.values())
+    for rank in sku.queue.in_order(free):
+        if not left or rank >= before:
+            break
+        waiter = sku.reservations[rank[2], rank[3]]
+        if has_claim(sku, waiter, free):
+            left -= sum(units for _, units in allot(free, waiter.warehouses, waiter.waiting))
+
+
+def has_claim(sku: SkuStock, waiter: Reservation, free: dict[str, int]) -> bool:
+    """Whether it would take from what is free. One whose baton has expired has no claim until the baton returns."""
+    if waiter.fill is Fill.PARTIAL:
+        return True
+    baton = sku.batons.get(waiter.key)
+    return not (baton and baton.expired) and waiter.waiting <= left_for(free, waiter.warehouses)
+
+
+def left_for(free: dict[str, int], warehouses: tuple[str, ...]) -> int:
+    """Free units of these warehouses together."""
+    return sum([free.get(warehouse, 0) for warehouse in warehouses])

@@ -1,0 +1,134 @@
+"""Explains a shortage: gathers from the SKU in memory what `core.explain` needs, and sums up."""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from datetime import date
+from heapq import nlargest
+
+from services.allocator.core.explain import MAX_CLAIMS, Advice, Claim, Holding, Situation, advise
+from services.allocator.core.stock.choosing import free_by_warehouse
+from services.allocator.core.stock.claims import left_for, subtract_claims
+from services.allocator.core.stock.state import Reservation, SkuStock
+from services.allocator.core.stock.waiting import Band
+from shared.schemas.events import Holder, Shortage
+from shared.schemas.values import Fill
+
+HOLDERS_TOLD = 5
+HOLDERS_TRIED = 64
+"""Holders that may be asked to give units back, the largest ones."""
+
+
+def explain(sku: SkuStock, waiting: Reservation, today: date) -> Shortage | None:
+    """Why this reservation waits. None when it is about to be served: nothing is missing any more."""
+    free = free_by_warehouse(sku, today)
+    left = dict(free)
+    subtract_claims(sku, left, waiting.rank)
+    missing = waiting.waiting - left_for(left, waiting.warehouses)
+    if missing <= 0:
+        return None
+    largest = [holding for holding in _largest(sku, waiting.warehouses) if holding.demand != waiting.key[0]]
+    advice = _advice(sku, waiting, free, largest, today)
+    records = [record for warehouse in waiting.warehouses for record in sku.by_warehouse.get(warehouse, ())]
+    return Shortage(
+        missing_units=missing,
+        on_hand_units=sum([record.on_hand for record in records]),
+        held_units=sum([min(record.held, record.on_hand) for record in records]),
+        expired_units=sum([max(0, record.on_hand - record.held) for record in records if not record.capacity(today)]),
+        allocated_units=sum([record.backed for record in records]),
+        claimed_units=left_for(free, waiting.warehouses) - left_for(left, waiting.warehouses),
+        elsewhere_units=sum(left.values()) - left_for(left, waiting.warehouses),
+        holders=tuple([_holder(holding, waiting.warehouses) for holding in largest[:HOLDERS_TOLD]]),
+        remedies=advice.remedies,
+        exact=advice.exact,
+        ledger_version=sku.ledger_version,
+    )
+
+
+def _advice(sku: SkuStock, waiting: Reservation, free: dict[str, int], largest: list[Holding], today: date) -> Advice:
+    crowd = _number_ahead(sku, waiting) + (MAX_CLAIMS if sku.flagged > MAX_CLAIMS else 0) > MAX_CLAIMS
+    held = [
+        (record.number, record.warehouse, min(record.held, record.on_hand - record.backed))
+        for warehouse in waiting.warehouses
+        for record in sku.by_warehouse.get(warehouse, ())
+        if record.held and record.on_hand > record.backed and not (record.expires_on and record.expires_on < today)
+    ]
+    return advise(
+        Situation(
+            units=waiting.waiting,
+            warehouses=waiting.warehouses,
+            free=free,
+            flagged=() if crowd else _flagged(sku),
+            claims=() if crowd else tuple(_claims(sku, waiting)),
+            holdings=[holding for holding in largest if not holding.picking],
+            held=held,
+            may_move=not waiting.key[1],
+            crowd_units=_units_ahead(sku, waiting) + sku.flagged if crowd else None,
+        )
+    )
+
+
+def _largest(sku: SkuStock, warehouses: tuple[str, ...]) -> list[Holding]:
+    """Who holds most in these warehouses, the largest first. Kept until the ledger changes, because a SKU that is sold out answers one
+    shortage after the other; forgotten when a picking mark changes."""
+    version, known = sku.largest
+    if version != sku.ledger_version:
+        known = {}
+        sku.largest = (sku.ledger_version, known)
+    if warehouses not in known:
+        known[warehouses] = _largest_now(sku, warehouses)
+    return known[warehouses]
+
+
+def _largest_now(sku: SkuStock, warehouses: tuple[str, ...]) -> list[Holding]:
+    held: dict[str, dict[str, int]] = {}
+    picking: set[str] = set()
+    for reservation in sku.reservations.values():
+        if reservation.mark is not None:
+            picking.add(reservation.key[0])
+        if reservation.reserved:
+            by_warehouse = held.setdefault(reservation.key[0], {})
+            for number, units in reservation.pieces.items():
+                name = sku.records[number - 1].warehouse
+                by_warehouse[name] = by_warehouse.get(name, 0) + units
+    ranked = nlargest(HOLDERS_TRIED, ((left_for(units, warehouses), demand) for demand, units in held.items()))
+    return [Holding(demand, held[demand], demand in picking) for units, demand in ranked if units]
+
+
+def _holder(holding: Holding, warehouses: tuple[str, ...]) -> Holder:
+    return Holder(demand=holding.demand, units=left_for(dict(holding.units), warehouses))
+
+
+def _flagged(sku: SkuStock) -> tuple[Claim, ...]:
+    if not sku.flagged:
+        return ()
+    flagged = sorted((one for one in sku.reservations.values() if one.flagged), key=lambda one: one.backing_rank)
+    return tuple([Claim(one.key[0], one.warehouses, one.flagged, partial=True) for one in flagged])
+
+
+def _claims(sku: SkuStock, waiting: Reservation) -> Iterator[Claim]:
+    """The better placed waiters. Those whose baton has expired have no claim; the demand's own other places are no rivals."""
+    everywhere = dict.fromkeys((warehouse for band in sku.queue.bands for warehouse in band), 1)
+    for rank in sku.queue.in_order(everywhere):
+        if rank >= waiting.rank:
+            return
+        one = sku.reservations[rank[2], rank[3]]
+        baton = sku.batons.get(one.key)
+        if not (baton and baton.expired):
+            yield Claim(one.key[0], one.warehouses, one.waiting, one.fill is Fill.PARTIAL)
+
+
+def _number_ahead(sku: SkuStock, waiting: Reservation) -> int:
+    return sum(bisect_left(band.ranks, waiting.rank) for band in sku.queue.bands.values())
+
+
+def _units_ahead(sku: SkuStock, waiting: Reservation) -> int:
+    """What the better placed waiters wait for in all. Counted from the nearer end, because most newcomers stand last."""
+    return sum(_band_units_ahead(sku, band, waiting) for band in sku.queue.bands.values() if set(band.warehouses) & set(waiting.warehouses))
+
+
+def _band_units_ahead(sku: SkuStock, band: Band, waiting: Reservation) -> int:
+    at = bisect_left(band.ranks, waiting.rank)
+    nearer_end = at > len(band.ranks) // 2
+    counted = band.ranks[at:] if nearer_end else band.ranks[:at]
+    units = sum(sku.reservations[rank[2], rank[3]].waiting for rank in counted)
+    return band.units - units if nearer_end else units

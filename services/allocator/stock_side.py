@@ -1,0 +1,192 @@
+"""The stock side as a state partition's business: what is in memory, what has to be loaded, which deadlines are due, what to save.
+
+Decides nothing itself: that is `core.stock`.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from services.allocator.core.stock.cache import StockCache
+from services.allocator.core.stock.changes import changes_of
+from services.allocator.core.stock.deadlines import LEVELS, Deadline, Deadlines
+from services.allocator.core.stock.draft import Draft
+from services.allocator.core.stock.fold import StockFold
+from services.allocator.core.stock.rows import MovementRow, ReservationKey, SkuKey, StoredDeadlines
+from services.allocator.core.stock.settings import StockSettings
+from services.allocator.core.stock.state import SkuStock, reservation_of, sku_of
+from services.allocator.store.stock_ports import StockStorage
+from shared.partitions.model import InputRecord, PartitionId, Send
+from shared.schemas.commands import AdjustStock, ReceiveStock, StockCommand
+from shared.schemas.topics import INVENTORY, RESERVATIONS
+from shared.schemas.wire import decode, header_map
+
+_ACCEPTED = {
+    INVENTORY.name: frozenset({"receive_stock", "adjust_stock"}),
+    RESERVATIONS.name: frozenset(
+        {
+            "reservations.pack",
+            "reserve_line",
+            "reserve_chain",
+            "release",
+            "return_baton",
+            "activate",
+            "mark_picking",
+            "unmark_picking",
+            "consume",
+        }
+    ),
+}
+__all__ = ["StockSettings", "StockSide"]
+NEVER = datetime.min.replace(tzinfo=UTC)
+_LEVELS_DUE = Deadline("levels", LEVELS)
+
+
+class StockSide:
+    """`shared.partitions.ports.Side` of the stock partitions. After an error, `resume`: memory is ahead of what was committed."""
+
+    name = "stock"
+    inputs = (INVENTORY.name, RESERVATIONS.name)
+
+    def __init__(self, storage: StockStorage, settings: StockSettings) -> None:
+        self._storage, self._settings = storage, settings
+        self._partition = -1
+        self._announced_at = NEVER
+        self._announced: datetime | None = None
+        self._unannounced: set[SkuKey] = set()
+        self._draft: Draft | None = None
+        self._used: set[SkuKey] = set()
+        self._named: list[tuple[SkuStock, ReservationKey]] = []
+        self._cache = StockCache(settings.cache_rows)
+        self._deadlines = Deadlines()
+
+    def decode(self, record: InputRecord) -> tuple[Any, ...]:
+        """See the port."""
+        return decode(record.value, header_map(record.headers), _ACCEPTED[record.topic])
+
+    async def resume(self, partition: PartitionId) -> None:
+        """See the port."""
+        self._partition, self._draft = partition.number, None
+        self._cache = StockCache(self._settings.cache_rows)
+        self._deadlines = Deadlines()
+        stored = await self._storage.deadlines(partition.number)
+        self._announced_at = stored.announced_at or NEVER
+        self._unannounced = set(stored.unannounced)
+        self._remember(stored)
+
+    def next_deadline(self) -> datetime | None:
+        """See the port."""
+        return self._deadlines.next()
+
+    async def decide(self, messages: Sequence[StockCommand], now: datetime) -> list[Send]:
+        """See the port."""
+        assert self._draft is None, "the last batch was decided and not saved; resume first"
+        due = self._deadlines.due(now)
+        memory = await self._load(messages, due)
+        fold = StockFold(self._cache.skus, messages, due, memory, now, self._settings)
+        while needs := fold.run():
+            await self._complete(sorted(needs))
+        self._draft = fold.draft
+        self._note_deadlines(fold.draft)
+        self._announced = await self._announce(fold, now)
+        return [Send(topic, key, message) for _, topic, key, message in fold.sends()]
+
+    async def save(self) -> None:
+        """See the port."""
+        draft, self._draft = self._draft, None
+        assert draft is not None, "decide comes before save"
+        await self._storage.save(changes_of(draft, self._partition, self._announced))
+        self._named.extend((sku, reservation.key) for sku, reservation in draft.reservations)
+        self._cache.settle(self._used, self._named)
+
+    # ---------------------------------------------------------------- loading
+
+    async def _load(self, messages: Sequence[StockCommand], due: Collection[Deadline]) -> dict[tuple[str, str, str], MovementRow]:
+        """Everything that the batch names: summaries, reservations, command memory. Returns the last."""
+        skus = self._cache.skus
+        names: dict[tuple[str, str, str], None] = {}
+        commands: dict[tuple[str, str, str], None] = {}
+        used = {deadline.sku for deadline in due if deadline.kind != "levels"}
+        for message in messages:
+            key = (message.merchant, message.sku)
+            used.add(key)
+            if isinstance(message, (ReceiveStock, AdjustStock)):
+                commands[(*key, message.command_id)] = None
+            elif key not in skus or (message.demand, message.alternative) not in skus[key].reservations:
+                names[message.demand, message.sku, message.alternative] = None
+        names.update(dict.fromkeys((deadline.whose[0], deadline.sku[1], deadline.whose[1]) for deadline in due if deadline.kind == "baton"))
+        self._used, self._named = used, []
+        await self._load_summaries(used)
+        await self._load_reservations(list(names))
+        found = await self._storage.movements(list(commands)) if commands else []
+        return {(row.merchant, row.sku, row.command_id): row for row in found}
+
+    async def _load_summaries(self, keys: Iterable[SkuKey]) -> None:
+        skus = self._cache.skus
+        missing = sorted([key for key in keys if key not in skus])
+        if missing:
+            stored = await self._storage.summaries(missing)
+            skus.update((key, sku_of(key, stored.get(key))) for key in missing)
+
+    async def _load_reservations(self, names: list[tuple[str, str, str]]) -> None:
+        for row in await self._storage.reservations(names) if names else ():
+            sku = self._cache.skus[row.merchant, row.sku]
+            whose = (row.demand, row.alternative)
+            if whose not in sku.reservations:
+                sku.reservations[whose] = reservation_of(row)
+                self._named.append((sku, whose))
+
+    async def _complete(self, needs: list[SkuKey]) -> None:
+        live: dict[SkuKey, list[Any]] = {key: [] for key in needs}
+        for row in await self._storage.live_reservations(needs):
+            live[row.merchant, row.sku].append(row)
+        for key, rows in live.items():
+            self._cache.skus[key].complete_with(rows)
+
+    # ---------------------------------------------------------------- deadlines and levels
+
+    def _remember(self, stored: StoredDeadlines) -> None:
+        for key, whose, expires_at in stored.batons:
+            self._deadlines.set(Deadline("baton", key, whose), expires_at)
+        for key, continue_at in stored.continuations:
+            self._deadlines.set(Deadline("continuation", key), continue_at)
+        for key, last_day in stored.lots:
+            self._deadlines.set(Deadline("lots", key), _end_of(last_day))
+        if self._unannounced:
+            self._deadlines.set(_LEVELS_DUE, self._announced_at + self._interval)
+
+    def _note_deadlines(self, draft: Draft) -> None:
+        for (key, whose), sku in draft.batons.items():
+            baton = sku.batons.get(whose)
+            self._deadlines.set(Deadline("baton", key, whose), baton.expires_at if baton and not baton.expired else None)
+        for key, continue_at in draft.continuations.items():
+            self._deadlines.set(Deadline("continuation", key), continue_at)
+        for key, last_day in draft.lots.items():
+            self._deadlines.set(Deadline("lots", key), _end_of(last_day) if last_day else None)
+
+    @property
+    def _interval(self) -> timedelta:
+        return timedelta(milliseconds=self._settings.level_interval_ms)
+
+    async def _announce(self, fold: StockFold, now: datetime) -> datetime | None:
+        """Tell the levels of every SKU that changed since the last time, at most once per interval for the whole partition; so a lone
+        change is told at once, and a busy SKU once per interval. Where the clock stands still they are told with every batch, because
+        stored times could not say what is untold. Returns when they were told."""
+        self._unannounced.update([sku.key for sku, _ in fold.draft.records])
+        if not self._unannounced:
+            return None
+        if now - self._announced_at < self._interval and now != self._announced_at:
+            self._deadlines.set(_LEVELS_DUE, self._announced_at + self._interval)
+            return None
+        await self._load_summaries(self._unannounced)
+        self._used |= self._unannounced
+        fold.announce(self._unannounced)
+        self._unannounced = set()
+        self._announced_at = now
+        self._deadlines.set(_LEVELS_DUE, None)
+        return now
+
+
+def _end_of(last_day: date) -> datetime:
+    """When a lot ends: its last day is over in UTC."""
+    return datetime.combine(last_day + timedelta(days=1), time(), UTC)

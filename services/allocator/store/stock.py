@@ -1,0 +1,123 @@
+"""`StockStorage` on Postgres: new rows by COPY, changed ones by one UPDATE per table, no ORM."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import asyncpg
+
+from services.allocator.core.stock.rows import (
+    BatonRow,
+    MovementRow,
+    QueueRow,
+    RecordRow,
+    ReservationRow,
+    SkuKey,
+    StockChanges,
+    StoredDeadlines,
+    StoredSku,
+)
+from services.allocator.store import stock_sql as sql
+
+
+class StockRowsMissing(Exception):
+    """Rows to be changed are gone: they were removed behind the allocator's back. Restore them; nothing was written."""
+
+
+class PostgresStockStorage:
+    """See `stock_ports.StockStorage`. Works inside the transaction that its connection has open."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    async def deadlines(self, partition: int) -> StoredDeadlines:
+        """See the port. Reads indexes of the rows that have one, and goes over the stock records once for what is still to be told."""
+        fetch = self._connection.fetch
+        await fetch(sql.PREPARE, sql.PLANNER_OFF)
+        told = await self._connection.fetchval(sql.TOLD, partition)
+        return StoredDeadlines(
+            [((row[0], row[1]), (row[2], row[3]), row[4]) for row in await fetch(sql.DUE_BATONS, partition)],
+            [((row[0], row[1]), row[2]) for row in await fetch(sql.DUE_CONTINUATIONS, partition)],
+            [((row[0], row[1]), row[2]) for row in await fetch(sql.DUE_LOTS, partition)],
+            told,
+            [(row[0], row[1]) for row in await fetch(sql.UNTOLD, partition, told)],
+        )
+
+    async def summaries(self, skus: Sequence[SkuKey]) -> dict[SkuKey, StoredSku]:
+        """See the port."""
+        keys = _transposed(skus)
+        records: dict[SkuKey, list[RecordRow]] = {}
+        for row in await self._connection.fetch(sql.RECORDS, *keys):
+            records.setdefault((row[0], row[1]), []).append(RecordRow(*row))
+        queues = {(row[0], row[1]): QueueRow(*row) for row in await self._connection.fetch(sql.QUEUES, *keys)}
+        batons: dict[SkuKey, list[BatonRow]] = {}
+        woken = [key for key, queue in queues.items() if queue.baton_seq]
+        for row in await self._connection.fetch(sql.BATONS, *_transposed(woken)) if woken else ():
+            batons.setdefault((row[0], row[1]), []).append(BatonRow(*row))
+        return {key: StoredSku(records.get(key, []), queues.get(key), batons.get(key, [])) for key in records.keys() | queues.keys()}
+
+    async def reservations(self, names: Sequence[tuple[str, str, str]]) -> list[ReservationRow]:
+        """See the port."""
+        return [_reservation(row) for row in await self._connection.fetch(sql.RESERVATIONS, *_transposed(names))]
+
+    async def live_reservations(self, skus: Sequence[SkuKey]) -> list[ReservationRow]:
+        """See the port."""
+        return [_reservation(row) for row in await self._connection.fetch(sql.LIVE, *_transposed(skus))]
+
+    async def movements(self, commands: Sequence[tuple[str, str, str]]) -> list[MovementRow]:
+        """See the port."""
+        return [MovementRow(*row) for row in await self._connection.fetch(sql.MOVEMENTS, *_transposed(commands))]
+
+    async def save(self, changes: StockChanges) -> None:
+        """See the port. Raises StockRowsMissing."""
+        await self._copy("stock_record", RecordRow._fields, changes.new_records)
+        await self._update(sql.UPDATE_RECORDS, [_record_change(row) for row in changes.changed_records])
+        await self._copy("reservation", ReservationRow._fields, changes.new_reservations)
+        await self._update(sql.UPDATE_RESERVATIONS, [_reservation_change(row) for row in changes.changed_reservations])
+        await self._copy("movement", MovementRow._fields, changes.movements)
+        await self._execute(sql.SAVE_QUEUES, changes.queues)
+        await self._execute(sql.SAVE_BATONS, changes.batons)
+        await self._execute(sql.DELETE_BATONS, [(*key, *whose) for key, whose in changes.returned_batons])
+        if changes.announced_at is not None:
+            await self._connection.execute(sql.SAVE_TOLD, changes.partition, changes.announced_at)
+
+    async def _copy(self, table: str, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
+        if rows:
+            await self._connection.copy_records_to_table(table, schema_name="allocator", columns=columns, records=rows)
+
+    async def _update(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        done = await self._execute(statement, rows)
+        if rows and done != f"UPDATE {len(rows)}":
+            raise StockRowsMissing(f"{done} of {len(rows)}. {StockRowsMissing.__doc__}")
+
+    async def _execute(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> str:
+        return await self._connection.execute(statement, *_transposed(rows)) if rows else ""
+
+
+def _transposed(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _reservation(row: asyncpg.Record) -> ReservationRow:
+    values = ReservationRow(*row)
+    return values._replace(
+        warehouses=tuple(values.warehouses),
+        piece_records=tuple(values.piece_records),
+        piece_units=tuple(values.piece_units),
+        piece_flags=None if values.piece_flags is None else tuple(values.piece_flags),
+    )
+
+
+def _record_change(row: RecordRow) -> tuple[Any, ...]:
+    """The key and what may change."""
+    return (*row[:3], *row[8:])
+
+
+def _reservation_change(row: ReservationRow) -> tuple[Any, ...]:
+    """The key and what may change. Arrays travel as text, because an array of arrays would be unnested to its leaves."""
+    warehouses = '{"' + '","'.join(row.warehouses) + '"}' if row.warehouses else "{}"
+    flags = None if row.piece_flags is None else _array(row.piece_flags)
+    return (*row[:3], *row[4:16], warehouses, _array(row.piece_records), _array(row.piece_units), flags, row.empty_since)
+
+
+def _array(numbers: tuple[int, ...]) -> str:
+    return "{" + ",".join(map(str, numbers)) + "}"

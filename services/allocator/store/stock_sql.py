@@ -1,0 +1,87 @@
+"""The statements of `PostgresStockStorage`. Every one is bulk, one per intent, driven by arrays of keys."""
+
+from services.allocator.core.stock.rows import BatonRow, MovementRow, QueueRow, RecordRow, ReservationRow
+
+_NAMED = "FROM unnest($1::text[], $2::text[]) AS k (merchant, sku) JOIN allocator.{} t USING (merchant, sku)"
+
+
+def _columns(row: type[tuple[object, ...]]) -> str:
+    return ", ".join(f"t.{name}" for name in row._fields)  # type: ignore[attr-defined]  # only named tuples are given
+
+
+PREPARE = "SELECT set_config(name, 'off', false) FROM unnest($1::text[]) AS name"
+PLANNER_OFF = ["enable_seqscan", "enable_hashjoin", "enable_mergejoin"]
+"""Every statement here and in the partition store looks rows up by key. A plan that was cached while a table was empty would read it
+whole for ever: a batch of a few milliseconds becomes seconds after the first million rows."""
+
+RECORDS = f"SELECT {_columns(RecordRow)} {_NAMED.format('stock_record')} ORDER BY t.merchant, t.sku, t.record"
+QUEUES = f"SELECT {_columns(QueueRow)} {_NAMED.format('sku_queue')}"
+BATONS = f"SELECT {_columns(BatonRow)} {_NAMED.format('baton')}"
+LIVE = f"SELECT {_columns(ReservationRow)} {_NAMED.format('reservation')} WHERE t.live"
+RESERVATIONS = f"""
+SELECT {_columns(ReservationRow)}
+  FROM unnest($1::text[], $2::text[], $3::text[]) AS k (demand, sku, alternative)
+  JOIN allocator.reservation t USING (demand, sku, alternative)
+"""
+MOVEMENTS = f"""
+SELECT {_columns(MovementRow)}
+  FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant, sku, command_id)
+  JOIN allocator.movement t ON (t.merchant, t.sku, t.origin, t.command_id, t.part) = (k.merchant, k.sku, 'inventory', k.command_id, 0)
+"""
+
+DUE_BATONS = "SELECT merchant, sku, demand, alternative, expires_at FROM allocator.baton WHERE partition = $1 AND NOT expired"
+DUE_CONTINUATIONS = "SELECT merchant, sku, continue_at FROM allocator.sku_queue WHERE partition = $1 AND continue_at IS NOT NULL"
+DUE_LOTS = """
+SELECT merchant, sku, min(expires_on) FROM allocator.stock_record
+ WHERE partition = $1 AND expires_on IS NOT NULL AND NOT expired GROUP BY merchant, sku
+"""
+TOLD = "SELECT told_at FROM allocator.levels_told WHERE partition = $1"
+UNTOLD = (
+    "SELECT DISTINCT merchant, sku FROM allocator.stock_record WHERE partition = $1 AND changed_at > coalesce($2, '-infinity'::timestamptz)"
+)
+
+UPDATE_RECORDS = """
+UPDATE allocator.stock_record AS t
+   SET expires_on = n.expires_on, received_at = n.received_at, on_hand = n.on_hand, held = n.held, backed = n.backed,
+       flagged = n.flagged, version = n.version, expired = n.expired, changed_at = n.changed_at
+  FROM unnest($1::text[], $2::text[], $3::integer[], $4::date[], $5::timestamptz[], $6::bigint[], $7::bigint[], $8::bigint[],
+              $9::bigint[], $10::bigint[], $11::boolean[], $12::timestamptz[])
+       AS n (merchant, sku, record, expires_on, received_at, on_hand, held, backed, flagged, version, expired, changed_at)
+ WHERE (t.merchant, t.sku, t.record) = (n.merchant, n.sku, n.record)
+"""
+UPDATE_RESERVATIONS = """
+UPDATE allocator.reservation AS t
+   SET attempt = n.attempt, version = n.version, reserved_units = n.reserved_units, flagged_units = n.flagged_units,
+       waiting_units = n.waiting_units, consumed_units = n.consumed_units, pending = n.pending, mark = n.mark, fill = n.fill,
+       strategy = n.strategy, priority = n.priority, demanded_at = n.demanded_at, warehouses = n.warehouses::text[],
+       piece_records = n.piece_records::integer[], piece_units = n.piece_units::bigint[], piece_flags = n.piece_flags::bigint[],
+       empty_since = n.empty_since
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
+              $10::boolean[], $11::bigint[], $12::text[], $13::text[], $14::integer[], $15::timestamptz[], $16::text[], $17::text[],
+              $18::text[], $19::text[], $20::timestamptz[])
+       AS n (demand, sku, alternative, attempt, version, reserved_units, flagged_units, waiting_units, consumed_units, pending, mark,
+             fill, strategy, priority, demanded_at, warehouses, piece_records, piece_units, piece_flags, empty_since)
+ WHERE (t.demand, t.sku, t.alternative) = (n.demand, n.sku, n.alternative)
+"""
+SAVE_QUEUES = """
+INSERT INTO allocator.sku_queue AS t (merchant, sku, partition, waiting_count, wake_window, baton_seq, continue_at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::integer[], $5::integer[], $6::bigint[], $7::timestamptz[])
+    ON CONFLICT ON CONSTRAINT sku_queue_pkey DO UPDATE
+   SET waiting_count = excluded.waiting_count, wake_window = excluded.wake_window, baton_seq = excluded.baton_seq,
+       continue_at = excluded.continue_at
+"""
+SAVE_BATONS = """
+INSERT INTO allocator.baton AS t (merchant, sku, demand, alternative, partition, baton, expires_at, expired)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::bigint[], $7::timestamptz[], $8::boolean[])
+    ON CONFLICT ON CONSTRAINT baton_pkey DO UPDATE
+   SET baton = excluded.baton, expires_at = excluded.expires_at, expired = excluded.expired
+"""
+DELETE_BATONS = """
+DELETE FROM allocator.baton AS t
+ USING unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS n (merchant, sku, demand, alternative)
+ WHERE (t.merchant, t.sku, t.demand, t.alternative) = (n.merchant, n.sku, n.demand, n.alternative)
+"""
+SAVE_TOLD = """
+INSERT INTO allocator.levels_told AS t (partition, told_at) VALUES ($1, $2)
+    ON CONFLICT ON CONSTRAINT levels_told_pkey DO UPDATE SET told_at = excluded.told_at
+"""
