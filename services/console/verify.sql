@@ -43,7 +43,7 @@ SELECT demand, sku, alternative, reserved_units, flagged_units
 -- check: a reservation lies in the warehouses that it may draw on
 SELECT count(*) FROM allocator.reservation;
 SELECT v.demand, v.sku, p.record, r.warehouse
-  FROM allocator.reservation v, unnest(v.piece_records, v.piece_units) AS p (record, units)
+  FROM allocator.reservation v CROSS JOIN LATERAL unnest(v.piece_records, v.piece_units) AS p (record, units)
   LEFT JOIN allocator.stock_record r ON (r.merchant, r.sku, r.record) = (v.merchant, v.sku, p.record)
  WHERE p.units > 0 AND (r.warehouse IS NULL OR NOT r.warehouse = ANY (v.warehouses));
 

@@ -17,7 +17,7 @@ from shared.kafka import group_settings, stop_client
 logger = logging.getLogger("earmark.membership")
 
 
-class GroupMembership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+class GroupMembership:
     """Calls `on_change(side, numbers)` whenever the group assigns this process other partitions of the lead topic."""
 
     def __init__(self, bootstrap: str, group: str, leads: dict[str, str], on_change: Callable[[str, frozenset[int]], None]) -> None:
