@@ -23,7 +23,8 @@ def router(*, max_body_bytes: int | None = None, **more: Any) -> APIRouter:
     class Route(_Route):
         limit = max_body_bytes
 
-    return APIRouter(route_class=Route, dependencies=[Security(_BEARER)], responses=problems(400, 401, 403, 413, 415, 422, 503), **more)
+    answers = problems(400, 401, 403, 413, 415, 422, 503) | more.pop("responses", {})
+    return APIRouter(route_class=Route, dependencies=[Security(_BEARER)], responses=answers, **more)
 
 
 class _Route(APIRoute):
