@@ -55,7 +55,7 @@ class Platform:
         relay = Relay(outbox, settings.dsn, writer, counts, settings.max_outbox_rows)
         cursor_key = hmac.new(settings.pepper, b"cursors", hashlib.sha256).digest()
         waiting = Waiting(settings.dsn, f"{service}_decisions")
-        return cls(settings, service, pool, outbox, relay, writer, Keys(pool, settings.pepper), waiting, cursor_key)
+        return cls(settings, service, pool, outbox, relay, writer, Keys(pool, settings.pepper), waiting, cursor_key, read_only)
 
     @property
     def decisions(self) -> str:
