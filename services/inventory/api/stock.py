@@ -12,7 +12,7 @@ from services.inventory.records import Records
 from services.inventory.store import stock_levels
 from services.inventory.store.tables import PRODUCT
 from shared.http import Caller, Page, Serving, problems, router
-from shared.schemas.values import Warehouse
+from shared.schemas.values import Bin, Lot, Sku, Warehouse
 
 routes = router(tags=["stock"])
 RecordNumber = Annotated[int, Path(ge=1, le=2**62, description="numbers the stock record within its SKU", examples=[1])]
@@ -50,11 +50,28 @@ async def get_stock(sku: SkuId, caller: Caller, platform: Serving) -> dict[str, 
     }
 
 
+@routes.get("/records", summary="Stock records")
+async def list_records(
+    request: Request,
+    sku: Annotated[Sku | None, Query()] = None,
+    warehouse: Annotated[Warehouse | None, Query()] = None,
+    bin: Annotated[Bin | None, Query()] = None,  # noqa: A002  (the domain's word)
+    lot: Annotated[Lot | None, Query()] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Any:
+    """The inventory list: warehouse, bin, lot, label; on hand, held, allocated, available. Different lots of a product are different
+    records (000-07)."""
+    return await _records(request).listed(request, _query(sku=sku, warehouse=warehouse, bin=bin, lot=lot, limit=limit, cursor=cursor))
+
+
 @routes.get("/stock/{sku}/records", responses=problems(404), summary="Stock records of a SKU")
-async def list_records(sku: SkuId, caller: Caller, platform: Serving, request: Request, limit: Limit = 50, cursor: Cursor = None) -> Any:
-    """Warehouse, bin, lot, label; on hand, held, allocated, available. Different lots are different records (000-07)."""
+async def list_records_of_sku(
+    sku: SkuId, caller: Caller, platform: Serving, request: Request, limit: Limit = 50, cursor: Cursor = None
+) -> Any:
+    """As `/records`, of one product."""
     await one_of(platform, PRODUCT, {"merchant": caller.merchant, "sku": sku}, "product")
-    return await _records(request).of_sku(caller.merchant, sku, _query(limit, cursor))
+    return await _records(request).listed(request, _query(sku=sku, limit=limit, cursor=cursor))
 
 
 @routes.get("/stock/{sku}/records/{record}/holders", responses=problems(404), summary="Who holds a stock record")
@@ -63,16 +80,16 @@ async def list_holders(
 ) -> Any:
     """The demands that hold units of it now, and how many; their sum is the record's allocated quantity (000-09)."""
     await one_of(platform, PRODUCT, {"merchant": caller.merchant, "sku": sku}, "product")
-    return await _records(request).holders(caller.merchant, sku, record, _query(limit, cursor))
+    return await _records(request).holders(request, sku, record, _query(limit=limit, cursor=cursor))
 
 
 @routes.get("/stock/{sku}/records/{record}/movements", responses=problems(404), summary="Movements of a stock record")
 async def list_movements(
     sku: SkuId, record: RecordNumber, caller: Caller, platform: Serving, request: Request, limit: Limit = 50, cursor: Cursor = None
 ) -> Any:
-    """Increases, decreases and releases, newest first (000-39)."""
+    """Increases and decreases, newest first (000-39)."""
     await one_of(platform, PRODUCT, {"merchant": caller.merchant, "sku": sku}, "product")
-    return await _records(request).movements(caller.merchant, sku, record, _query(limit, cursor))
+    return await _records(request).movements(request, sku, record, _query(limit=limit, cursor=cursor))
 
 
 def _records(request: Request) -> Records:
@@ -80,5 +97,5 @@ def _records(request: Request) -> Records:
     return records
 
 
-def _query(limit: int, cursor: str | None) -> dict[str, str]:
-    return {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
+def _query(**given: object) -> dict[str, str]:
+    return {name: str(value) for name, value in given.items() if value is not None}

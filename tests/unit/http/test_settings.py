@@ -1,0 +1,77 @@
+"""A wrong setting is named, with the remedy, before anything starts."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from shared.settings import SettingRefused, settings
+
+SECRET = "postgresql://earmark:swordfish@db/earmark"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in [name for name in os.environ if name.startswith("EARMARK_")]:
+        monkeypatch.delenv(name)
+
+
+WRONG = [
+    ("EARMARK_STOCK_PARTITIONS", "many"),
+    ("EARMARK_STOCK_PARTITIONS", "0"),
+    ("EARMARK_ORDERS_PORT", "70000"),
+    ("EARMARK_LOG_LEVEL", "LOUD"),
+    ("EARMARK_MAX_WAIT_SECONDS", "-1"),
+]
+
+
+@pytest.mark.parametrize(("variable", "value"), WRONG)
+def test_a_wrong_value_is_refused_by_the_name_of_its_variable(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingRefused, match=f"{variable} is refused: .*; correct it or unset it"):
+        settings()
+
+
+def test_a_setting_that_is_missing_is_named_where_it_is_needed() -> None:
+    found = settings()
+    for read, variable in [("bootstrap", "EARMARK_KAFKA"), ("dsn", "EARMARK_POSTGRES"), ("pepper", "EARMARK_API_KEY_PEPPER")]:
+        with pytest.raises(SettingRefused, match=f"{variable} is not set: give "):
+            getattr(found, read)
+
+
+def test_settings_come_from_the_environment_and_what_is_given_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EARMARK_KAFKA", "a:1")
+    monkeypatch.setenv("EARMARK_RELAY_SHARDS", "7")
+    assert settings().bootstrap == "a:1"
+    assert settings(kafka="b:2").bootstrap == "b:2"
+    assert settings().relay_shards == 7
+
+
+def test_a_secret_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dsn").write_text(f"{SECRET}\n")
+    monkeypatch.setenv("EARMARK_POSTGRES_FILE", str(tmp_path / "dsn"))
+    assert settings().dsn == SECRET
+    monkeypatch.setenv("EARMARK_POSTGRES_FILE", str(tmp_path / "nothing"))
+    with pytest.raises(SettingRefused, match=r"EARMARK_POSTGRES_FILE names .*make it readable"):
+        settings()
+
+
+def test_a_secret_does_not_show_where_settings_are_printed_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "swordfish" not in repr(settings(postgres=SECRET))
+    monkeypatch.setenv("EARMARK_API_KEY_PEPPER", "swordfish")
+    with pytest.raises(SettingRefused) as refused:
+        settings(orders_port="swordfish")
+    assert "swordfish" not in str(refused.value)
+
+
+def test_a_short_pepper_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EARMARK_API_KEY_PEPPER", "too short")
+    with pytest.raises(SettingRefused, match="EARMARK_API_KEY_PEPPER is shorter than 32"):
+        settings()
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError):
+        settings().relay_shards = 9  # type: ignore[misc]  # the point of the test
