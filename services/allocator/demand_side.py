@@ -73,10 +73,10 @@ class DemandSide:
             await self._load(due, states)
             stored.update(due)
             fold.expire(due)
+            self._deadlines.note(fold.states[demand] for demand in due)
         fold.tell()
-        self._deadlines.note(fold.changed.values())
         self._changed, self._new = list(fold.changed.values()), fold.changed.keys() - stored
-        self._recent.keep(fold.states.values())
+        self._recent.keep(fold.states)
         return [_send(message) for message in fold.sends]
 
     async def save(self) -> None:
@@ -106,29 +106,23 @@ class DemandSide:
 
 
 class _Recent:
-    """The demands used last, up to a number of lines. Only what is saved with this very batch may be kept."""
+    """The demands used last, in two generations: when the young one has half of the budget, the old one is forgotten. A list in order of
+    use would cost more per message than the fold itself."""
 
     def __init__(self, budget_lines: int) -> None:
-        self._budget, self._lines = budget_lines, 0
-        self._states: dict[str, tuple[DemandState, int]] = {}
+        self._half, self._lines = budget_lines // 2, 0
+        self._young: dict[str, DemandState] = {}
+        self._old: dict[str, DemandState] = {}
 
     def get(self, demand: str) -> DemandState | None:
-        found = self._states.get(demand)
-        return None if found is None else found[0]
+        return self._young.get(demand) or self._old.get(demand)
 
-    def keep(self, states: Iterable[DemandState]) -> None:
-        for state in states:
-            self._forget(state.id)
-            size = 1 + max(len(state.seen), len(state.terms.lines))
-            self._states[state.id] = state, size
-            self._lines += size
-        while self._lines > self._budget and self._states:
-            self._forget(next(iter(self._states)))
-
-    def _forget(self, demand: str) -> None:
-        found = self._states.pop(demand, None)
-        if found is not None:
-            self._lines -= found[1]
+    def keep(self, states: dict[str, DemandState]) -> None:
+        """Only what is saved with this very batch may be kept."""
+        self._young.update(states)
+        self._lines += sum([len(state.terms.lines) for state in states.values()])
+        if self._lines > self._half:
+            self._old, self._young, self._lines = self._young, {}, 0
 
 
 class _Deadlines:

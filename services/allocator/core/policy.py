@@ -9,18 +9,18 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from shared.schemas.events import Demand
-from shared.schemas.values import DemandKind, Fill, Line, Strategy
+from shared.schemas.values import DemandKind, Fill, Line, Strategy, Wish
 
 
-def _default_fill() -> dict[DemandKind, Fill]:
+def _default_fill() -> Mapping[str, Fill]:
     return {DemandKind.SALES_ORDER: Fill.PARTIAL}
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
-    """What holds where a demand says nothing. Kinds that `fill` does not name are all or nothing."""
+    """What holds where a demand says nothing. `fill` by kind of demand; kinds that it does not name are all or nothing."""
 
-    fill: Mapping[DemandKind, Fill] = field(default_factory=_default_fill)
+    fill: Mapping[str, Fill] = field(default_factory=_default_fill)
     strategy: Strategy = Strategy.FEFO
     default_warehouses: tuple[str, ...] = ("main",)
     merchant_warehouses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -67,9 +67,8 @@ class TermLine(NamedTuple):
     warehouses: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """The terms of one demand: a change of any of them but `allocate_now` needs a new attempt.
+class Terms(NamedTuple):
+    """The terms of one demand: a change of any of them needs a new attempt.
 
     `lines` are sorted by SKU, each SKU once: the order in which a chain travels. `alternative`: the warehouse of an all-or-nothing
     demand, `""` for lines that are reserved on their own; part of the key of every row that the stock side keeps.
@@ -81,12 +80,16 @@ class Terms:
     priority: int
     demanded_at: datetime
     alternative: str = ""
-    allocate_now: bool = field(default=True, compare=False)
+
+
+def wish_of(demand: Demand, settings: PolicySettings) -> Wish:
+    """What is done about the owner's wish now: where allocation is not run by itself, stock that is wished for is held back."""
+    return Wish.NOTHING if demand.wish is Wish.STOCK and not settings.allocate_now else demand.wish
 
 
 def resolve(demand: Demand, settings: PolicySettings) -> Terms:
     """The terms on which this version of the demand is allocated."""
-    fill = demand.fill or settings.fill.get(DemandKind(demand.id.split("/", 1)[0]), Fill.ALL_OR_NOTHING)
+    fill = demand.fill or settings.fill.get(demand.id.split("/", 1)[0], Fill.ALL_OR_NOTHING)
     fallback = demand.warehouses or settings.merchant_warehouses.get(demand.merchant) or settings.default_warehouses
     alternative = _alternative(demand, fallback) if fill is Fill.ALL_OR_NOTHING else ""
     return Terms(
@@ -96,7 +99,6 @@ def resolve(demand: Demand, settings: PolicySettings) -> Terms:
         demand.priority,
         demand.demanded_at,
         alternative,
-        settings.allocate_now,
     )
 
 

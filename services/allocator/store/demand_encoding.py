@@ -1,8 +1,10 @@
-"""A demand's state as a row and back. The JSON is written and read on the hot path: lists for what repeats, defaults left out."""
+"""A demand's state as a row and back. The JSON is written and read on the hot path: lists for what repeats, defaults left
+out, and no enum members: as plain text they are written in a third of the time."""
 
-import json
 from datetime import datetime
 from typing import Any
+
+from pydantic_core import from_json, to_json
 
 from services.allocator.core.demand.state import Baton, DemandState, Picking, Row, Status
 from services.allocator.core.policy import TermLine, Terms
@@ -10,27 +12,25 @@ from services.allocator.store.demand_ports import DemandRow
 from shared.schemas.events import Holder, Outcome, Remedy, Shortage
 from shared.schemas.values import Fill, Piece, Strategy, Wish
 
-_dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
-
 
 def to_row(state: DemandState) -> DemandRow:
     """The row to store."""
     return DemandRow(
         state.id,
         state.merchant,
-        state.status.value,
-        state.wish.value,
+        state.status,
+        state.wish,
         state.version,
         state.attempt,
         state.deadline_at,
         state.closed_at,
-        _dumps(_state(state)),
+        to_json(_state(state)).decode(),
     )
 
 
 def from_row(row: DemandRow) -> DemandState:
     """The state that was stored."""
-    stored: dict[str, Any] = json.loads(row.state)
+    stored: dict[str, Any] = from_json(row.state)
     return DemandState(
         id=row.demand,
         merchant=row.merchant,
@@ -42,11 +42,10 @@ def from_row(row: DemandRow) -> DemandState:
         expiries=stored.get("expiries", 0),
         deadline_at=row.deadline_at,
         closed_at=row.closed_at,
-        holding=_read_rows(stored, "holding"),
         inherited=_read_rows(stored, "inherited"),
         waiting_at=_read_rows(stored, "waiting_at"),
         releasing={(sku, alternative): attempt for sku, alternative, attempt in stored.get("releasing", ())},
-        batons=[Baton((sku, alternative), number) for sku, alternative, number in stored.get("batons", ())],
+        batons=tuple(Baton((sku, alternative), number) for sku, alternative, number in stored.get("batons", ())),
         seen={(one[0], one[1]): _read_outcome(row, one) for one in stored.get("seen", ())},
         picking=Picking(stored.get("picking", Picking.NONE.value)),
         mark=stored.get("mark"),
@@ -64,26 +63,27 @@ def _state(state: DemandState) -> dict[str, Any]:
         "fill": terms.fill.value,
         "strategy": terms.strategy.value,
         "demanded_at": terms.demanded_at.isoformat(),
-        "holding": sorted(state.holding),
     }
-    optional = {
-        "priority": terms.priority,
-        "alternative": terms.alternative,
-        "expiries": state.expiries,
-        "inherited": sorted(state.inherited),
-        "waiting_at": sorted(state.waiting_at),
-        "releasing": [(*row, attempt) for row, attempt in state.releasing.items()],
-        "batons": [(*row, number) for row, number in state.batons],
-        "seen": [_outcome(outcome) for outcome in state.seen.values()],
-        "mark": state.mark,
-        "command": state.command,
-        "refusals": state.refusals,
-        "told_version": state.told_version,
-        "told": state.told,
-    }
-    made.update((name, value) for name, value in optional.items() if value)
-    if state.picking is not Picking.NONE:
-        made["picking"] = state.picking.value
+    if terms.priority:
+        made["priority"] = terms.priority
+    if terms.alternative:
+        made["alternative"] = terms.alternative
+    if state.expiries:
+        made["expiries"] = state.expiries
+    if state.inherited:
+        made["inherited"] = sorted(state.inherited)
+    if state.waiting_at:
+        made["waiting_at"] = sorted(state.waiting_at)
+    if state.batons:
+        made["batons"] = [(*row, number) for row, number in state.batons]
+    if state.releasing:
+        made["releasing"] = [(*row, attempt) for row, attempt in state.releasing.items()]
+    if state.seen:
+        made["seen"] = [_outcome(outcome) for outcome in state.seen.values()]
+    if state.picking is not Picking.NONE or state.refusals:
+        made |= {"picking": state.picking.value, "mark": state.mark, "command": state.command, "refusals": state.refusals}
+    if state.told_version:
+        made["told_version"], made["told"] = state.told_version, state.told
     return made
 
 
@@ -98,8 +98,8 @@ def _read_terms(stored: dict[str, Any]) -> Terms:
     )
 
 
-def _read_rows(stored: dict[str, Any], name: str) -> set[Row]:
-    return {(sku, alternative) for sku, alternative in stored.get(name, ())}
+def _read_rows(stored: dict[str, Any], name: str) -> frozenset[Row]:
+    return frozenset((sku, alternative) for sku, alternative in stored.get(name, ()))
 
 
 def _outcome(outcome: Outcome) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from services.allocator.core.demand.state import Baton, DemandState, Row, Status
+from services.allocator.core.demand.state import NO_ROWS, Baton, DemandState, Row, Status
 from services.allocator.core.policy import Terms, Timing
 from shared.schemas.commands import Activate, ChainStop, Release, ReserveChain, ReserveLine, ReturnBaton
 from shared.schemas.values import Fill
@@ -18,13 +18,13 @@ Sends = list[Any]
 
 def ask(state: DemandState, terms: Terms, timing: Timing, now: datetime, sends: Sends) -> None:
     """Go for stock on new terms, or on the same ones anew after a release."""
-    lowered = asks_for_less(state, terms)
+    holding, lowered = state.holding(), asks_for_less(state, terms)
     return_batons(state, None, sends)
     state.terms = terms
     if lowered:
-        reduce(state, sends)
+        _reduce(state, holding, sends)
     else:
-        start(state, timing, now, sends)
+        _start(state, holding, timing, now, sends)
 
 
 def asks_for_less(state: DemandState, terms: Terms) -> bool:
@@ -35,42 +35,44 @@ def asks_for_less(state: DemandState, terms: Terms) -> bool:
     return all(line.units <= has.get(line.sku, 0) for line in terms.lines)
 
 
-def start(state: DemandState, timing: Timing, now: datetime, sends: Sends) -> None:
+def again(state: DemandState, timing: Timing, now: datetime, sends: Sends) -> None:
+    """A new attempt on the same terms: woken, or after a pause."""
+    _start(state, state.holding(), timing, now, sends)
+
+
+def _start(state: DemandState, holding: frozenset[Row], timing: Timing, now: datetime, sends: Sends) -> None:
     """A new attempt on the present terms. It adopts what older ones hold (149); rows that it does not want are released."""
     if state.waiting_at:  # withdrawn under the old number, so that the new chain finds no wait of its own in front of it
         release(state, state.waiting_at, sends)
-        state.holding -= state.waiting_at
-        state.waiting_at = set()
+        holding -= state.waiting_at
+        state.waiting_at = NO_ROWS
     state.attempt += 1
-    wanted = set(state.rows())
-    if state.holding:
-        release(state, state.holding - wanted, sends)
-    state.inherited = state.holding & wanted
-    state.holding = wanted
+    if holding:
+        wanted = frozenset(state.rows())
+        release(state, holding - wanted, sends)
+        holding &= wanted
     if state.terms.fill is Fill.ALL_OR_NOTHING:
-        state.status = Status.TRYING
+        state.status, state.inherited = Status.TRYING, holding
         state.deadline_at = now + timing.attempt_limit(state.expiries)
         sends.append(_chain(state))
     else:
-        state.status, state.deadline_at, state.inherited = Status.LINES, None, set()
+        state.status, state.deadline_at, state.inherited = Status.LINES, None, NO_ROWS
         _reserve_lines(state, sends, lowering=False)
 
 
-def reduce(state: DemandState, sends: Sends) -> None:
+def _reduce(state: DemandState, holding: frozenset[Row], sends: Sends) -> None:
     """Ask for less of what is reserved: to all SKUs in parallel, without chain and deadline."""
     state.attempt += 1
-    wanted = set(state.rows())
-    release(state, state.holding - wanted, sends)
-    state.holding = wanted
+    release(state, holding.difference(state.rows()), sends)
     _reserve_lines(state, sends, lowering=True)
 
 
 def let_go(state: DemandState, status: Status, sends: Sends) -> None:
     """Release everything under a new number, so that what is still under way for older ones is refused."""
-    if state.holding:
+    if holding := state.holding():
         state.attempt += 1
-        release(state, state.holding, sends)
-    state.holding, state.inherited, state.waiting_at = set(), set(), set()
+        release(state, holding, sends)
+    state.inherited, state.waiting_at = NO_ROWS, NO_ROWS
     state.status, state.deadline_at = status, None
     return_batons(state, None, sends)  # a cancelled demand that keeps its baton blocks the queue (184)
 
@@ -78,7 +80,7 @@ def let_go(state: DemandState, status: Status, sends: Sends) -> None:
 def succeed(state: DemandState, sends: Sends) -> None:
     """The chain's last stop has reported: every pending reservation becomes active, and the baton goes back."""
     state.status, state.deadline_at, state.expiries = Status.ALLOCATED, None, 0
-    state.inherited, state.waiting_at = set(), set()
+    state.inherited = NO_ROWS
     for sku, alternative in state.rows():
         sends.append(Activate(demand=state.id, merchant=state.merchant, sku=sku, alternative=alternative, attempt=state.attempt))
     return_batons(state, True, sends)
@@ -89,14 +91,14 @@ def fall_short(state: DemandState, at: Row, sends: Sends) -> None:
     ones may still hold what older attempts took (42)."""
     release(state, (row for row in state.rows() if row < at or (row != at and row in state.inherited)), sends)
     state.status, state.deadline_at = Status.WAITING, None
-    state.holding, state.inherited, state.waiting_at = {at}, set(), {at}
+    state.inherited, state.waiting_at = NO_ROWS, frozenset({at})
     return_batons(state, False, sends)
 
 
 def expire(state: DemandState, timing: Timing, now: datetime, sends: Sends) -> None:
     """The chain outlived its deadline: cancel it everywhere and try later, ever later until one succeeds (55)."""
-    release(state, state.holding, sends)
-    state.holding, state.inherited, state.waiting_at = set(), set(), set()
+    release(state, state.holding(), sends)
+    state.inherited = NO_ROWS
     state.expiries += 1
     return_batons(state, False, sends)
     state.status, state.deadline_at = Status.BACKOFF, now + timing.pause_after(state.expiries)
@@ -114,7 +116,7 @@ def return_batons(state: DemandState, served: bool | None, sends: Sends) -> None
     """Give every baton back: the attempt it started succeeded, failed, or none was made of it."""
     for baton in state.batons:
         sends.append(baton_return(state, baton, served))
-    state.batons = []
+    state.batons = ()
 
 
 def baton_return(state: DemandState, baton: Baton, served: bool | None) -> ReturnBaton:

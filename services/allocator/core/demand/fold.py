@@ -10,16 +10,15 @@ from datetime import datetime
 from typing import Any
 
 from services.allocator.core.demand import attempts, picking
-from services.allocator.core.demand.state import ENDED, Baton, DemandState, Picking, Status
+from services.allocator.core.demand.state import Baton, DemandState, Picking, Status
 from services.allocator.core.demand.telling import tell
-from services.allocator.core.policy import PolicySettings, Terms, Timing, resolve
+from services.allocator.core.policy import PolicySettings, Terms, Timing, resolve, wish_of
 from shared.schemas.events import Demand, DemandEvent, OrderChanged, Outcome, Wake
 from shared.schemas.values import Wish
 
 
 class ForgottenDemand(Exception):
-    """The stock side answers an attempt that this database does not know: it was lost or restored from an older backup. Restore the
-    newest one, then run `earmark recover`."""
+    """The stock side knows more than this database, which was lost or is an old backup: restore the newest, then `earmark recover`."""
 
 
 @dataclass(slots=True)
@@ -56,12 +55,12 @@ class DemandFold:
                 attempts.expire(state, self.timing, self.now, self.sends)
             else:
                 assert state.status is Status.BACKOFF, state.status
-                attempts.start(state, self.timing, self.now, self.sends)
+                attempts.again(state, self.timing, self.now, self.sends)
 
     def tell(self) -> None:
         """At the end: take the steps towards leaving that are possible now, and publish what is decided and new."""
         for state in self.changed.values():
-            if state.status not in ENDED:
+            if state.picking is not Picking.NONE and not state.ended:
                 picking.advance(state, self.now, self.sends)
             event = tell(state, self.now)
             if event is not None:
@@ -79,14 +78,15 @@ class DemandFold:
             return
         self.changed[demand.id] = state
         state.version = demand.version
-        if state.status in ENDED:
+        if state.ended:
+            return
+        wish = wish_of(demand, self.policy)
+        if state.picking is Picking.CONSUMING and wish is not Wish.CLOSED:
+            picking.wish_while_leaving(state, wish)
             return
         state.refusals = {}
-        wish = demand.wish if terms.allocate_now or demand.wish is not Wish.STOCK else Wish.NOTHING
         if wish is Wish.CLOSED:
             self._let_go(state, wish, Status.CLOSED)
-        elif state.picking is Picking.CONSUMING:
-            picking.repeat_consumption(state, wish)
         elif wish is Wish.NOTHING:
             self._let_go(state, wish, Status.RELEASED)
             state.terms = terms
@@ -117,7 +117,7 @@ class DemandFold:
         state.seen[row] = _with_shortage(outcome, before)
         if state.releasing:
             _confirm_release(state, outcome)
-        if outcome.note is None or outcome.attempt != state.attempt or state.status in ENDED:
+        if outcome.note is None or outcome.attempt != state.attempt or state.ended:
             return
         if outcome.note == "complete":
             if state.status is Status.TRYING:
@@ -134,8 +134,8 @@ class DemandFold:
         self.changed[state.id] = state
         baton = Baton((wake.sku, wake.alternative), wake.baton)
         if state.status is Status.WAITING and baton.row in state.waiting_at and wake.attempt == state.attempt:
-            state.batons = [baton]
-            attempts.start(state, self.timing, self.now, self.sends)
+            state.batons = (baton,)
+            attempts.again(state, self.timing, self.now, self.sends)
         else:
             self.sends.append(attempts.baton_return(state, baton, None))
 

@@ -23,11 +23,12 @@ def wish_changed(state: DemandState, sends: Sends) -> None:
         state.picking = Picking.ASKED
 
 
-def repeat_consumption(state: DemandState, wish: Wish) -> None:
-    """While goods leave, only a repeat of the consumption is taken (a SKU that refused is asked again); the rest is answered no."""
+def wish_while_leaving(state: DemandState, wish: Wish) -> None:
+    """Goods may have left, so new terms are not taken. A repeat of the consumption asks again where it was refused; to go on picking
+    is what happens anyway; to hold less is answered no."""
     if wish is Wish.CONSUMPTION:
-        state.picking = Picking.CONFIRMED
-    else:
+        state.picking, state.refusals = Picking.CONFIRMED, {}
+    elif wish is not Wish.PICKING:
         state.refusals[""] = UNDER_WAY
 
 
@@ -123,7 +124,6 @@ def _count_consumed(state: DemandState, now: datetime) -> None:
     """All gone: for good. None gone and all refused: back to being picked, where everything else is possible again."""
     gone = [sku for sku, alternative in state.rows() if state.seen[sku, alternative].consumed_units]
     if len(gone) == len(state.terms.lines):
-        state.status, state.closed_at, state.holding = Status.CONSUMED, now, set()
-        state.refusals = {}
+        state.status, state.closed_at, state.refusals = Status.CONSUMED, now, {}
     elif not gone and all(line.sku in state.refusals for line in state.terms.lines):
         state.picking = Picking.CONFIRMED

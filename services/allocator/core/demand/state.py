@@ -46,7 +46,7 @@ class Picking(StrEnum):
     CONSUMING = "consuming"
 
 
-ENDED = frozenset({Status.CLOSED, Status.CONSUMED})
+NO_ROWS: frozenset[Row] = frozenset()
 
 
 class Baton(NamedTuple):
@@ -60,8 +60,8 @@ class Baton(NamedTuple):
 class DemandState:
     """One demand. `attempt` is numbered here and nowhere else.
 
-    `holding`: rows that may hold or wait under the present attempt. `inherited`: those of them where an older attempt may have left
-    something that the present chain has not reached. `releasing`: rows that were told to let go, with the attempt that told them,
+    `inherited`: rows of the present chain where an older attempt may have left something. `waiting_at`: where the chain fell short and
+    waits. `releasing`: rows that were told to let go, with the attempt that told them,
     until they confirm. `seen`: the newest outcome of every row. `mark`, `command`: numbers of the last marks and of the last consumption
     asked for: the demand's version then. `refusals`: SKU to why picking or consumption was refused there.
     `told`: digest of what was published last, as `told_version`.
@@ -77,11 +77,10 @@ class DemandState:
     expiries: int = 0
     deadline_at: datetime | None = None
     closed_at: datetime | None = None
-    holding: set[Row] = field(default_factory=set)
-    inherited: set[Row] = field(default_factory=set)
-    waiting_at: set[Row] = field(default_factory=set)
+    inherited: frozenset[Row] = NO_ROWS
+    waiting_at: frozenset[Row] = NO_ROWS
     releasing: dict[Row, int] = field(default_factory=dict)
-    batons: list[Baton] = field(default_factory=list)
+    batons: tuple[Baton, ...] = ()
     seen: dict[Row, Outcome] = field(default_factory=dict)
     picking: Picking = Picking.NONE
     mark: int | None = None
@@ -89,6 +88,17 @@ class DemandState:
     refusals: dict[str, str] = field(default_factory=dict)
     told_version: int = 0
     told: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether this is for good: the owner closed it, or all has left."""
+        return self.status is Status.CLOSED or self.status is Status.CONSUMED
+
+    def holding(self) -> frozenset[Row]:
+        """The rows that may hold or wait under the present attempt."""
+        if self.status in (Status.LINES, Status.TRYING, Status.ALLOCATED):
+            return frozenset(self.rows())
+        return self.waiting_at
 
     def rows(self) -> list[Row]:
         """The rows of the present terms, in the order of a chain."""
@@ -100,11 +110,11 @@ class DemandState:
         if self.releasing or self.status is Status.TRYING:
             return False
         if self.status is Status.LINES or self.status is Status.ALLOCATED:
-            return all(self._answered_at(row) for row in self.rows())
+            return all(self._answered_at(line.sku) for line in self.terms.lines)
         return True
 
-    def _answered_at(self, row: Row) -> bool:
-        outcome = self.seen.get(row)
+    def _answered_at(self, sku: str) -> bool:
+        outcome = self.seen.get((sku, self.terms.alternative))
         return outcome is not None and outcome.attempt == self.attempt and not outcome.pending
 
     def whole(self) -> bool:

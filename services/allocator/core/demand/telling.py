@@ -58,7 +58,7 @@ def tell(state: DemandState, now: datetime) -> AllocationChanged | None:
 
 
 def _answer(state: DemandState, lines: tuple[AllocatedLine, ...]) -> Answer:
-    if state.status is Status.CONSUMED:
+    if state.status is Status.CONSUMED or (state.status is Status.CLOSED and all(line.consumed_units for line in lines)):
         return "consumed"
     if state.status is Status.RELEASED or state.status is Status.CLOSED:
         return "released"
