@@ -27,6 +27,7 @@ from services.allocator.store.stock import PostgresStockStorage
 from shared import database
 from shared.kafka import partition_counts
 from shared.partitions.partition import CODE_VERSION, Limits
+from shared.partitions.ports import Side
 from shared.partitions.postgres import PostgresPartitionStore
 from shared.partitions.process import PartitionProcess
 from shared.schemas.topics import OUTCOMES, RESERVATIONS
@@ -35,22 +36,23 @@ from shared.settings import Settings
 GROUP = "earmark-allocator"
 
 
-def partition_process(settings: Settings) -> PartitionProcess:
-    """The allocator's state partitions of both sides, wired to the real Kafka and the real Postgres."""
+def partition_process(settings: Settings, sides: tuple[str, ...] = ("stock", "demand")) -> PartitionProcess:
+    """The allocator's state partitions of both sides, or of one, wired to the real Kafka and the real Postgres."""
     counts = partition_counts(settings.stock_partitions, settings.demand_partitions)
 
-    def stock(connection: asyncpg.Connection, _: PostgresPartitionStore) -> StockSide:
+    def stock(connection: asyncpg.Connection, _: PostgresPartitionStore) -> Side:
         return StockSide(PostgresStockStorage(connection), StockSettings())
 
-    def demand(connection: asyncpg.Connection, _: PostgresPartitionStore) -> DemandSide:
+    def demand(connection: asyncpg.Connection, _: PostgresPartitionStore) -> Side:
         return DemandSide(PostgresDemandStorage(connection), DemandSettings())
 
+    makers = {"stock": (RESERVATIONS.name, stock), "demand": (OUTCOMES.name, demand)}
     return PartitionProcess(
         bootstrap=settings.bootstrap,
         group=GROUP,
         owner=f"{socket.gethostname()}/{os.getpid()}",
         counts=counts,
-        sides={"stock": (RESERVATIONS.name, stock), "demand": (OUTCOMES.name, demand)},
+        sides={name: makers[name] for name in sides},
         connect=lambda: database.hot_connection(settings.dsn, "earmark-allocator"),
         tokens=lambda: str(uuid.uuid4()),
         limits=Limits(),
