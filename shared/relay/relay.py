@@ -26,7 +26,7 @@ from shared.schemas.wire import Record, partition_of
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-FROZEN_MS = "15000"
+FROZEN_SECONDS = 15.0
 BATCH_ROWS = 500
 BATCH_BYTES = 4 * 1024 * 1024
 CALM_SECONDS = 30.0
@@ -51,6 +51,7 @@ class Relay:
     writer: LogWriter
     partitions: Mapping[str, int]
     max_rows: int = 100_000
+    frozen_seconds: float = FROZEN_SECONDS
     healthy: bool = True
     backlog_rows: int = 0
     held: set[int] = field(default_factory=set)
@@ -82,7 +83,7 @@ class Relay:
 
     async def _session(self) -> None:
         """One connection's life: listen, hold locks, publish. Ends by an exception."""
-        connection = await hot_connection(self.dsn, f"{self.outbox.schema} relay", idle_session_timeout=FROZEN_MS)
+        connection = await hot_connection(self.dsn, f"{self.outbox.schema} relay", idle_session_timeout=str(int(self.frozen_seconds * 1000)))
         try:
             await connection.add_listener(self.outbox.channel, self._woken)
             shards = await self._shards(connection)

@@ -1,0 +1,280 @@
+"""The outbox of an HTTP service and its relay, on the real Postgres and the real Kafka: nothing lost, the rows of one entity in order."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import sys
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+
+import asyncpg
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.database import dispose, engine
+from shared.kafka import consumer_settings, stop_client
+from shared.relay import MessageTooLarge, Outbox, Outgoing, Relay
+from shared.relay.outbox import headers_from
+from shared.schemas.commands import ReceiveStock
+from shared.schemas.events import StockLevelChanged, WarehouseLevel
+from shared.schemas.topics import INVENTORY, STOCK_LEVELS
+from shared.schemas.wire import decode, envelope_of, header_map, partition_of
+from tests.support.http_service import KAFKA_AWAY, settings_for
+from tests.support.relay_process import PARTITIONS, SCHEMA, SHARDS, relay
+
+pytestmark = pytest.mark.integration
+OUTBOX = Outbox(SCHEMA, SHARDS)
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[AsyncEngine]:
+    made = engine(settings_for(database, KAFKA_AWAY))
+    async with made.begin() as connection:
+        await connection.execute(text("CREATE TABLE inventory.entity (name text PRIMARY KEY, version int NOT NULL DEFAULT 0)"))
+    yield made
+    await dispose(made)
+
+
+async def write(pool: AsyncEngine, entity: str, *, pause: float = 0.0, outbox: Outbox = OUTBOX) -> None:
+    """One command: lock the entity, raise its version, tell it."""
+    lock = text("UPDATE inventory.entity SET version = version + 1 WHERE name = :name RETURNING version")
+    async with pool.begin() as connection:
+        version = await connection.scalar(lock, {"name": entity})
+        await outbox.append(connection, NOW, _message(entity, version))
+        await asyncio.sleep(pause)
+
+
+async def write_many(pool: AsyncEngine, entities: Sequence[str], times: int, seed: int = 1) -> None:
+    """Eight writers at once, entities in random order, some holding their transaction open for a while."""
+    async with pool.begin() as connection:
+        await connection.execute(text("INSERT INTO inventory.entity (name) VALUES (:name)"), [{"name": name} for name in entities])
+    chance = random.Random(seed)
+    waiting = [entity for entity in entities for _ in range(times)]
+    chance.shuffle(waiting)
+
+    async def writer() -> None:
+        while waiting:
+            await write(pool, waiting.pop(), pause=chance.choice([0.0, 0.0, 0.0, 0.01]))
+
+    await asyncio.gather(*(writer() for _ in range(8)))
+
+
+def _message(entity: str, version: int) -> Outgoing:
+    stock = ReceiveStock(
+        command_id=f"{entity}-{version}", merchant="acme", sku=entity, warehouse="W1", bin="B1", units=version, issued_at=NOW
+    )
+    return Outgoing(entity, INVENTORY.name, f"acme/{entity}", stock)
+
+
+async def drained(pool: AsyncEngine, seconds: float = 30.0) -> None:
+    """Wait until the outbox is empty."""
+    async with asyncio.timeout(seconds):
+        while await rows(pool):
+            await asyncio.sleep(0.05)
+
+
+async def rows(pool: AsyncEngine) -> int:
+    async with pool.connect() as connection:
+        return int(await connection.scalar(text("SELECT count(*) FROM inventory.outbox")) or 0)
+
+
+async def told(kafka: str) -> dict[str, list[int]]:
+    """Every version of each entity that is on the topic, in the order of its partition."""
+    consumer = AIOKafkaConsumer(**consumer_settings(kafka))
+    await consumer.start()
+    try:
+        parts = [TopicPartition(INVENTORY.name, number) for number in range(PARTITIONS)]
+        consumer.assign(parts)
+        ends = await consumer.end_offsets(parts)
+        found: defaultdict[str, list[int]] = defaultdict(list)
+        for part in parts:
+            await consumer.seek_to_beginning(part)
+        while any([await consumer.position(part) < ends[part] for part in parts]):
+            for part, records in (await consumer.getmany(timeout_ms=200)).items():
+                for record in records:
+                    (stock,) = decode(record.value, header_map(record.headers), {"receive_stock"})
+                    assert part.partition == partition_of(record.key, PARTITIONS)
+                    found[stock.sku].append(stock.units)
+        return dict(found)
+    finally:
+        await stop_client(consumer)
+
+
+def firsts(versions: Sequence[int]) -> list[int]:
+    """What a reader sees that keeps the highest version and ignores the rest."""
+    seen: list[int] = []
+    for version in versions:
+        if not seen or version > seen[-1]:
+            seen.append(version)
+    return seen
+
+
+@contextlib.asynccontextmanager
+async def running(one: Relay) -> AsyncIterator[Relay]:
+    task = asyncio.create_task(one.run())
+    try:
+        yield one
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        await one.writer.close()  # type: ignore[attr-defined]  # the Kafka writer of these tests
+
+
+@contextlib.asynccontextmanager
+async def process(database: str, kafka: str, frozen_seconds: float = 15.0) -> AsyncIterator[asyncio.subprocess.Process]:
+    command = [sys.executable, "-m", "tests.support.relay_process", database, kafka, str(frozen_seconds)]
+    one = await asyncio.create_subprocess_exec(*command)
+    try:
+        yield one
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            one.kill()
+        await one.wait()
+
+
+async def holders(database: str) -> dict[int, int]:
+    """Which backend holds how many shards."""
+    connection = await asyncpg.connect(database)
+    try:
+        found = await connection.fetch(
+            "SELECT pid, count(*) AS shards FROM pg_locks JOIN pg_database ON oid = database"
+            " WHERE locktype = 'advisory' AND granted AND datname = current_database() GROUP BY pid"
+        )
+        return {row["pid"]: row["shards"] for row in found}
+    finally:
+        await connection.close()
+
+
+async def until_held(database: str, shards: int = SHARDS, seconds: float = 20.0) -> dict[int, int]:
+    async with asyncio.timeout(seconds):
+        while sum((found := await holders(database)).values()) < shards:
+            await asyncio.sleep(0.05)
+    return found
+
+
+ENTITIES = [f"E{number}" for number in range(40)]
+
+
+async def test_every_version_of_every_entity_is_published_once_and_in_order(pool: AsyncEngine, database: str, fresh_topics: str) -> None:
+    async with running(relay(database, fresh_topics)):
+        await write_many(pool, ENTITIES, 15)
+        await drained(pool)
+    assert await told(fresh_topics) == {entity: list(range(1, 16)) for entity in ENTITIES}
+
+
+async def test_what_was_rolled_back_is_never_told(pool: AsyncEngine, database: str, fresh_topics: str) -> None:
+    async with running(relay(database, fresh_topics)):
+        async with pool.connect() as connection, connection.begin() as transaction:
+            await OUTBOX.append(connection, NOW, _message("E1", 1))
+            await transaction.rollback()
+        async with pool.begin() as connection:
+            await OUTBOX.append(connection, NOW, _message("E2", 1))
+        await drained(pool)
+    assert await told(fresh_topics) == {"E2": [1]}
+
+
+async def test_of_two_relays_each_shard_has_one_and_a_killed_ones_shards_move_without_loss(
+    pool: AsyncEngine, database: str, fresh_topics: str
+) -> None:
+    async with process(database, fresh_topics) as first, process(database, fresh_topics):
+        held = await until_held(database)
+        assert sum(held.values()) == SHARDS
+        writing = asyncio.create_task(write_many(pool, ENTITIES, 30))
+        await asyncio.sleep(0.4)
+        first.kill()
+        await writing
+        await drained(pool)
+    found = await told(fresh_topics)
+    assert {entity: firsts(found[entity]) for entity in ENTITIES} == {entity: list(range(1, 31)) for entity in ENTITIES}
+
+
+async def test_relays_that_are_killed_again_and_again_lose_nothing(pool: AsyncEngine, database: str, fresh_topics: str) -> None:
+    writing = asyncio.create_task(write_many(pool, ENTITIES, 25, seed=2))
+    for pause in (0.5, 0.6, 0.7):
+        async with process(database, fresh_topics) as one:
+            await until_held(database)
+            await asyncio.sleep(pause - 0.45)
+            one.kill()
+    await writing
+    async with running(relay(database, fresh_topics)):
+        await drained(pool)
+    found = await told(fresh_topics)
+    assert {entity: firsts(found[entity]) for entity in ENTITIES} == {entity: list(range(1, 26)) for entity in ENTITIES}
+
+
+async def test_a_relay_whose_connection_is_cut_comes_back_by_itself(pool: AsyncEngine, database: str, fresh_topics: str) -> None:
+    async with running(relay(database, fresh_topics)):
+        (pid,) = await until_held(database)
+        writing = asyncio.create_task(write_many(pool, ENTITIES, 10))
+        connection = await asyncpg.connect(database)
+        await connection.execute("SELECT pg_terminate_backend($1)", pid)
+        await connection.close()
+        await writing
+        await drained(pool)
+    found = await told(fresh_topics)
+    assert {entity: firsts(found[entity]) for entity in ENTITIES} == {entity: list(range(1, 11)) for entity in ENTITIES}
+
+
+async def test_a_frozen_relay_loses_its_shards_and_does_no_harm_when_it_thaws(pool: AsyncEngine, database: str, fresh_topics: str) -> None:
+    async with process(database, fresh_topics, frozen_seconds=2.0) as frozen:
+        (pid,) = await until_held(database)
+        os.kill(frozen.pid, signal.SIGSTOP)
+        await write_many(pool, ENTITIES, 5)
+        async with running(relay(database, fresh_topics)):
+            await drained(pool)
+            assert pid not in await holders(database)
+            os.kill(frozen.pid, signal.SIGCONT)
+            await write(pool, ENTITIES[0])
+            await asyncio.sleep(1.0)
+            await drained(pool)
+    found = await told(fresh_topics)
+    assert firsts(found[ENTITIES[0]]) == list(range(1, 7))
+    assert {entity: firsts(found[entity]) for entity in ENTITIES[1:]} == {entity: list(range(1, 6)) for entity in ENTITIES[1:]}
+
+
+async def test_while_kafka_is_away_rows_wait_and_the_relay_says_so(pool: AsyncEngine, database: str, fresh_topics: str) -> None:
+    async with running(relay(database, KAFKA_AWAY)) as waiting:
+        waiting.max_rows = 5
+        await write_many(pool, ENTITIES[:6], 2)
+        async with asyncio.timeout(20):
+            while waiting.healthy or not waiting.full:
+                await asyncio.sleep(0.05)
+        assert await rows(pool) == 12
+    async with running(relay(database, fresh_topics)) as back:
+        await drained(pool)
+        async with asyncio.timeout(10):
+            while not back.healthy or back.full:
+                await asyncio.sleep(0.05)
+    assert await told(fresh_topics) == {entity: [1, 2] for entity in ENTITIES[:6]}
+
+
+async def test_rows_of_more_shards_than_there_are_now_are_published_too(pool: AsyncEngine, database: str, fresh_topics: str) -> None:
+    async with pool.begin() as connection:
+        for entity in ENTITIES:
+            await Outbox(SCHEMA, 16).append(connection, NOW, _message(entity, 1))
+    async with running(relay(database, fresh_topics, shards=2)):
+        await drained(pool)
+    assert await told(fresh_topics) == {entity: [1] for entity in ENTITIES}
+
+
+async def test_a_record_is_numbered_by_its_row_and_names_its_service(pool: AsyncEngine) -> None:
+    async with pool.begin() as connection:
+        await OUTBOX.append(connection, NOW, _message("E1", 1), _message("E1", 2))
+        stored = (await connection.execute(text("SELECT id, headers::text FROM inventory.outbox ORDER BY id"))).all()
+    envelopes = [envelope_of(header_map(headers_from(row.headers))) for row in stored]
+    assert [(one.source, one.sequence) for one in envelopes] == [(SCHEMA, row.id) for row in stored]
+
+
+async def test_an_event_that_kafka_would_refuse_is_refused_before_it_is_stored(pool: AsyncEngine) -> None:
+    warehouse = WarehouseLevel(warehouse="W" * 64, on_hand_units=10**15, held_units=0, allocated_units=0, available_units=0)
+    huge = StockLevelChanged(merchant="acme", sku="A", ledger_version=1, warehouses=(warehouse,) * 6_000, changed_at=NOW)
+    async with pool.begin() as connection:
+        with pytest.raises(MessageTooLarge, match="send fewer lines"):
+            await OUTBOX.append(connection, NOW, Outgoing("acme/A", STOCK_LEVELS.name, "acme/A", huge))
+    assert await rows(pool) == 0
