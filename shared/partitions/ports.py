@@ -51,8 +51,13 @@ class PartitionStore(Protocol):
 class Side(Protocol):
     """The business of one kind of state partition. Holds cached state of one partition between batches."""
 
-    name: str
-    inputs: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        """`stock` or `demand`."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The topics it reads, its own partition number of each."""
 
     def decode(self, record: InputRecord) -> tuple[Any, ...]:
         """The messages of one record. Raises BadRecord."""
