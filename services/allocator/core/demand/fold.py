@@ -157,8 +157,8 @@ def _confirm_release(state: DemandState, outcome: Outcome) -> None:
 
 
 def _with_shortage(outcome: Outcome, before: Outcome | None) -> Outcome:
-    """The last explanation of a shortage stays as long as something waits, also over outcomes that bring none."""
-    if not outcome.waiting_units:
+    """The last explanation of a shortage stays as long as something waits or is flagged, also over outcomes that bring none."""
+    if not outcome.waiting_units and not outcome.flagged_units:
         return outcome if outcome.shortage is None else replace(outcome, shortage=None)
     if outcome.shortage is not None or before is None or before.shortage is None:
         return outcome

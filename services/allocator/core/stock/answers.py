@@ -14,7 +14,7 @@ TOPIC = OUTCOMES.name
 
 
 def tell(draft: Draft, sku: SkuStock, reservation: Reservation, note: Note | None = None, about: int | None = None) -> None:
-    """A new version of the result. Whoever waits is told why."""
+    """A new version of the result. Whoever waits or is not covered is told why."""
     reservation.version += 1
     draft.changed_reservation(sku, reservation)
     _send(draft, sku, reservation, note, about)
@@ -46,7 +46,7 @@ def _send(draft: Draft, sku: SkuStock, reservation: Reservation, note: Note | No
         note=note,
         about=about,
         pieces=_pieces(sku, reservation),
-        shortage=explain(sku, reservation, draft.today) if reservation.waiting else None,
+        shortage=explain(sku, reservation, draft.today) if reservation.waiting or reservation.flagged else None,
     )
     draft.send(TOPIC, demand, outcome)
 

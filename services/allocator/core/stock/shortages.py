@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import date
 from heapq import nlargest
 
-from services.allocator.core.explain import MAX_CLAIMS, Advice, Claim, Holding, Situation, advise
+from services.allocator.core.explain import MAX_CLAIMS, Claim, Holding, Situation, advise
 from services.allocator.core.stock.choosing import free_by_warehouse
 from services.allocator.core.stock.claims import left_for, subtract_claims
 from services.allocator.core.stock.state import Reservation, SkuStock
@@ -18,53 +18,74 @@ HOLDERS_TRIED = 64
 """Holders that may be asked to give units back, the largest ones."""
 
 
-def explain(sku: SkuStock, waiting: Reservation, today: date) -> Shortage | None:
-    """Why this reservation waits. None when it is about to be served: nothing is missing any more."""
+def explain(sku: SkuStock, lacking: Reservation, today: date) -> Shortage | None:
+    """Why this reservation waits, or else what would cover its flagged units again. None when nothing is missing: it is whole, or about
+    to be served."""
     free = free_by_warehouse(sku, today)
     left = dict(free)
-    subtract_claims(sku, left, waiting.rank)
-    missing = waiting.waiting - left_for(left, waiting.warehouses)
+    if lacking.waiting:
+        subtract_claims(sku, left, lacking.rank)
+    missing = (lacking.waiting or lacking.flagged) - left_for(left, lacking.warehouses)
     if missing <= 0:
         return None
-    largest = [holding for holding in _largest(sku, waiting.warehouses) if holding.demand != waiting.key[0]]
-    advice = _advice(sku, waiting, free, largest, today)
-    records = [record for warehouse in waiting.warehouses for record in sku.by_warehouse.get(warehouse, ())]
+    largest = [holding for holding in _largest(sku, lacking.warehouses) if holding.demand != lacking.key[0]]
+    situation = _waiting_situation if lacking.waiting else _flagged_situation
+    advice = advise(situation(sku, lacking, free, largest, today))
+    records = [record for warehouse in lacking.warehouses for record in sku.by_warehouse.get(warehouse, ())]
     return Shortage(
         missing_units=missing,
         on_hand_units=sum([record.on_hand for record in records]),
         held_units=sum([min(record.held, record.on_hand) for record in records]),
         expired_units=sum([max(0, record.on_hand - record.held) for record in records if not record.capacity(today)]),
         allocated_units=sum([record.backed for record in records]),
-        claimed_units=left_for(free, waiting.warehouses) - left_for(left, waiting.warehouses),
-        elsewhere_units=sum(left.values()) - left_for(left, waiting.warehouses),
-        holders=tuple([_holder(holding, waiting.warehouses) for holding in largest[:HOLDERS_TOLD]]),
+        claimed_units=left_for(free, lacking.warehouses) - left_for(left, lacking.warehouses),
+        elsewhere_units=sum(left.values()) - left_for(left, lacking.warehouses),
+        holders=tuple([_holder(holding, lacking.warehouses) for holding in largest[:HOLDERS_TOLD]]),
         remedies=advice.remedies,
         exact=advice.exact,
         ledger_version=sku.ledger_version,
     )
 
 
-def _advice(sku: SkuStock, waiting: Reservation, free: dict[str, int], largest: list[Holding], today: date) -> Advice:
+def _waiting_situation(sku: SkuStock, waiting: Reservation, free: dict[str, int], largest: list[Holding], today: date) -> Situation:
     crowd = _number_ahead(sku, waiting) + (MAX_CLAIMS if sku.flagged > MAX_CLAIMS else 0) > MAX_CLAIMS
-    held = [
+    return Situation(
+        units=waiting.waiting,
+        warehouses=waiting.warehouses,
+        free=free,
+        flagged=() if crowd else _flagged(sku),
+        claims=() if crowd else tuple(_claims(sku, waiting)),
+        holdings=[holding for holding in largest if not holding.picking],
+        held=_held(sku, waiting, today),
+        may_move=not waiting.key[1],
+        crowd_units=_units_ahead(sku, waiting) + sku.flagged if crowd else None,
+    )
+
+
+def _flagged_situation(sku: SkuStock, flagged: Reservation, free: dict[str, int], largest: list[Holding], today: date) -> Situation:
+    """A rise heals in the order of backing, so only flagged ones before it come between."""
+    crowd = sku.flagged > MAX_CLAIMS
+    before = () if crowd else _flagged(sku, before=flagged)
+    return Situation(
+        units=flagged.flagged,
+        warehouses=flagged.warehouses,
+        free=free,
+        flagged=before,
+        claims=(),
+        holdings=[holding for holding in largest if not holding.picking],
+        held=_held(sku, flagged, today),
+        may_move=not flagged.key[1],
+        crowd_units=sku.flagged - flagged.flagged if crowd else None,
+    )
+
+
+def _held(sku: SkuStock, lacking: Reservation, today: date) -> list[tuple[int, str, int]]:
+    return [
         (record.number, record.warehouse, min(record.held, record.on_hand - record.backed))
-        for warehouse in waiting.warehouses
+        for warehouse in lacking.warehouses
         for record in sku.by_warehouse.get(warehouse, ())
         if record.held and record.on_hand > record.backed and not (record.expires_on and record.expires_on < today)
     ]
-    return advise(
-        Situation(
-            units=waiting.waiting,
-            warehouses=waiting.warehouses,
-            free=free,
-            flagged=() if crowd else _flagged(sku),
-            claims=() if crowd else tuple(_claims(sku, waiting)),
-            holdings=[holding for holding in largest if not holding.picking],
-            held=held,
-            may_move=not waiting.key[1],
-            crowd_units=_units_ahead(sku, waiting) + sku.flagged if crowd else None,
-        )
-    )
 
 
 def _largest(sku: SkuStock, warehouses: tuple[str, ...]) -> list[Holding]:
@@ -98,10 +119,11 @@ def _holder(holding: Holding, warehouses: tuple[str, ...]) -> Holder:
     return Holder(demand=holding.demand, units=left_for(dict(holding.units), warehouses))
 
 
-def _flagged(sku: SkuStock) -> tuple[Claim, ...]:
+def _flagged(sku: SkuStock, before: Reservation | None = None) -> tuple[Claim, ...]:
     if not sku.flagged:
         return ()
-    flagged = sorted((one for one in sku.reservations.values() if one.flagged), key=lambda one: one.backing_rank)
+    ranked = sorted((one for one in sku.reservations.values() if one.flagged), key=lambda one: one.backing_rank)
+    flagged = ranked[: ranked.index(before)] if before else ranked
     return tuple([Claim(one.key[0], one.warehouses, one.flagged, partial=True) for one in flagged])
 
 
