@@ -47,11 +47,12 @@ def adjust(draft: Draft, sku: SkuStock, command: AdjustStock) -> bool:
 
 
 def post_consumption(draft: Draft, sku: SkuStock, reservation: Reservation, number: int) -> None:
-    """Takes the backed units of the reservation off hand: one movement per stock record."""
+    """Takes the backed units of the reservation off hand: one movement per stock record. Its id is new for ever, because only another
+    attempt can reserve, and so consume, again."""
     demand = reservation.key[0]
     for record_number in sorted(reservation.pieces):
         record, units = sku.records[record_number - 1], reservation.pieces[record_number]
-        command_id = f"{demand}:{number}"
+        command_id = f"{demand}:{reservation.attempt}:{number}"
         movement = _change(draft, sku, record, -units, "consume", "reservations", command_id, record_number, "", "", demand)
         _tell(draft, sku, movement)
 

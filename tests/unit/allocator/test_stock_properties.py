@@ -1,0 +1,69 @@
+"""Whatever happens to a SKU: the books balance, nothing is oversold, nobody jumps the queue, and the cache changes nothing."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.allocator.core.stock.settings import StockSettings
+from shared.schemas.events import Outcome
+from tests.unit.allocator.stock_books import check_books
+from tests.unit.allocator.stock_script import Script
+from tests.unit.allocator.stock_stories import Story
+
+LIMITS = [StockSettings(serve_limit=2, level_interval_ms=250), StockSettings(level_interval_ms=0, cache_rows=3), StockSettings()]
+seeds, limits = st.integers(0, 2**32), st.sampled_from(LIMITS)
+
+
+@settings(max_examples=250, deadline=None)
+@given(seeds, limits)
+def test_the_books_balance_and_nobody_sleeps_whatever_happens(seed: int, limit: StockSettings) -> None:
+    script = Script(limit)
+    for batch in Story(seed).batches():
+        script.sends(*batch)
+        check_books(script.partition)
+        if script.partition.batch_is_due():
+            script.sends("wait 0")
+            check_books(script.partition)
+
+
+@settings(max_examples=250, deadline=None)
+@given(seeds, limits)
+def test_what_is_sent_does_not_depend_on_what_was_cached(seed: int, limit: StockSettings) -> None:
+    cached, forgetful = Script(limit), Script(limit, forgetful=True)
+    for batch in Story(seed).batches():
+        assert cached.sends(*batch) == forgetful.sends(*batch)
+        assert cached.partition.side.next_deadline() == forgetful.partition.side.next_deadline()
+    assert cached.partition.database.tables == forgetful.partition.database.tables
+
+
+@settings(max_examples=250, deadline=None)
+@given(seeds, st.integers(1, 9), st.sampled_from(["W", "V", "W,V", "V,N"]))
+def test_nobody_jumps_the_queue(seed: int, wanted: int, warehouses: str) -> None:
+    """A newcomer in the last place gets no more than is free beyond what every waiter that fits would take, one by one."""
+    script = Script()
+    for at, batch in enumerate(Story(seed).batches()):
+        free = _left_for_the_last(script)
+        (first, *_) = script.sends(f"line new{at} {wanted} partial wh={warehouses} p=5", seconds=0)
+        assert isinstance(first.message, Outcome)
+        assert first.message.reserved_units <= sum(free.get(warehouse, 0) for warehouse in warehouses.split(","))
+        script.sends(f"release new{at}", seconds=0)
+        script.sends(*batch)
+
+
+def _left_for_the_last(script: Script) -> dict[str, int]:
+    """Free units by warehouse after every waiter that fits has had its own."""
+    today = script.partition.now.date()
+    free: dict[str, int] = {}
+    for row in script.partition.rows("stock_record"):
+        if row.expires_on is None or row.expires_on >= today:
+            free[row.warehouse] = free.get(row.warehouse, 0) + max(0, row.on_hand - row.held) - row.backed
+    expired = {(row.demand, row.alternative) for row in script.partition.rows("baton") if row.expired or row.expires_at <= script.partition.now}
+    waiting = [row for row in script.partition.rows("reservation") if row.waiting_units]
+    for row in sorted(waiting, key=lambda row: (row.priority, row.demanded_at, row.demand, row.alternative)):
+        need = row.waiting_units
+        fits = row.fill == "partial" or sum(free.get(warehouse, 0) for warehouse in row.warehouses) >= need
+        if fits and (row.demand, row.alternative) not in expired:
+            for warehouse in row.warehouses:
+                part = min(need, free.get(warehouse, 0))
+                free[warehouse] = free.get(warehouse, 0) - part
+                need -= part
+    return free
