@@ -32,6 +32,11 @@ def listen(listener: Callable[[str], None] | None) -> None:
     _listener = listener
 
 
+def is_armed(name: str) -> bool:
+    """Whether this process is to die at this point."""
+    return _armed == name
+
+
 def crash_point(name: str) -> None:
     """Die here, at once and without a word, when armed for this point."""
     if _listener is not None:

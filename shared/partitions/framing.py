@@ -1,49 +1,34 @@
-"""Encoded records of one outbox row: a byte string that says where each key, value and header ends. Big-endian lengths."""
+"""Encoded records of one outbox row: a Kafka record batch (magic 2, with its checksum), built and read by aiokafka's own encoder.
 
-import struct
+Our own framing in Python cost as much as deciding: twenty small writes for each record's headers.
+"""
+
 from collections.abc import Sequence
+
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
 from shared.schemas.wire import Record
 
-_LENGTH = struct.Struct(">I")
+_NO_LIMIT = 2**31 - 1
+
+
+class DamagedOutbox(Exception):
+    """An outbox row does not match its checksum: restore the database from a backup, then run `earmark recover`."""
 
 
 def frame(records: Sequence[Record]) -> bytes:
     """All records of an outbox row as one byte string."""
-    parts: list[bytes] = []
-    for record in records:
-        _put(parts, record.key)
-        _put(parts, record.value)
-        parts.append(_LENGTH.pack(len(record.headers)))
-        for name, value in record.headers:
-            _put(parts, name.encode())
-            _put(parts, value)
-    return b"".join(parts)
-
-
-def _put(parts: list[bytes], text: bytes) -> None:
-    parts.append(_LENGTH.pack(len(text)))
-    parts.append(text)
+    builder = DefaultRecordBatchBuilder(
+        magic=2, compression_type=0, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=-1, batch_size=_NO_LIMIT
+    )
+    for offset, record in enumerate(records):
+        builder.append(offset, timestamp=0, key=record.key, value=record.value, headers=list(record.headers))
+    return bytes(builder.build())
 
 
 def unframe(framed: bytes) -> tuple[Record, ...]:
-    """The records of `frame`."""
-    records, at = [], 0
-    while at < len(framed):
-        key, at = _get(framed, at)
-        value, at = _get(framed, at)
-        (count,) = _LENGTH.unpack_from(framed, at)
-        at += _LENGTH.size
-        headers = []
-        for _ in range(count):
-            name, at = _get(framed, at)
-            content, at = _get(framed, at)
-            headers.append((name.decode(), content))
-        records.append(Record(key, value, tuple(headers)))
-    return tuple(records)
-
-
-def _get(framed: bytes, at: int) -> tuple[bytes, int]:
-    (length,) = _LENGTH.unpack_from(framed, at)
-    start = at + _LENGTH.size
-    return framed[start : start + length], start + length
+    """The records of `frame`. Raises DamagedOutbox."""
+    batch = DefaultRecordBatch(framed)
+    if not batch.validate_crc():
+        raise DamagedOutbox(DamagedOutbox.__doc__)
+    return tuple([Record(one.key, one.value, tuple(one.headers)) for one in batch])
