@@ -1,0 +1,204 @@
+"""A stand to measure real processes on: tables and topics made anew, shelves filled, processes that can be held still while the work
+is laid out before them."""
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from pydantic import SecretStr
+
+from shared.kafka import KafkaLogWriter, consumer_settings
+from shared.local.ports import free_ports
+from shared.partitions.model import OutboxRow
+from shared.schemas import topics
+from shared.schemas.commands import ReceiveStock
+from shared.schemas.topics import Topic
+from shared.schemas.values import sku_key
+from shared.schemas.wire import Envelope, Record, encode, envelope_of, header_map, partition_of
+from shared.settings import Settings
+from shared.world import prepare
+from tests.benchmarks.workloads import ON_HAND_UNITS, SKUS, sku
+from tests.support import databases
+from tests.support import topics as kafka_topics
+
+MERCHANT, WAREHOUSE = "acme", "MAIN"
+PARTITIONS = 8
+AT = datetime(2026, 11, 21, tzinfo=UTC)
+STOP_SECONDS = 30
+STUCK_SECONDS = 120
+SETTLE_SECONDS = 1.0
+PEPPER = "only for this measurement " * 2
+
+
+class Stand:
+    """Fresh tables and topics, and the processes that serve them."""
+
+    def __init__(self, settings: Settings, writer: KafkaLogWriter, logs: Path) -> None:
+        self.settings, self._writer, self._logs = settings, writer, logs
+        self._children: list[asyncio.subprocess.Process] = []
+        self._written = 0
+
+    # ---------------------------------------------------------------- processes
+
+    async def start(self, *module: str) -> None:
+        """Start `python -m module…` on this stand's servers."""
+        given = {
+            "EARMARK_KAFKA": self.settings.bootstrap,
+            "EARMARK_POSTGRES": self.settings.dsn,
+            "EARMARK_API_KEY_PEPPER": PEPPER,
+            "EARMARK_ORDERS_PORT": str(self.settings.orders_port),
+            "EARMARK_ALLOCATOR_PORT": str(self.settings.allocator_port),
+        }
+        with (self._logs / f"{len(self._children)}.log").open("wb") as log:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", *module, stdout=log, stderr=log, env=os.environ | given, start_new_session=True
+            )
+        self._children.append(child)
+
+    def freeze(self) -> None:
+        """Hold every process still. Shorter than the group's session time-out, or it would lose its partitions."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for child in self._children:
+            child.send_signal(number)
+
+    async def stop(self) -> None:
+        """End all processes, gracefully where they can."""
+        for child in self._children:
+            with suppress(ProcessLookupError):
+                child.send_signal(signal.SIGCONT)
+                child.terminate()
+        for child in self._children:
+            try:
+                await asyncio.wait_for(child.wait(), STOP_SECONDS)
+            except TimeoutError:
+                child.kill()
+                await child.wait()
+
+    def _require_life(self) -> None:
+        for number, child in enumerate(self._children):
+            if child.returncode is not None:
+                log = (self._logs / f"{number}.log").read_text(encoding="utf-8", errors="replace")
+                raise RuntimeError(f"a measured process ended with {child.returncode}: {log[-2_000:]}")
+
+    # ---------------------------------------------------------------- work and answers
+
+    async def write(self, topic: Topic, records: Sequence[tuple[int, Record]]) -> None:
+        """Put records, each with its partition, on a topic; returns when all are acknowledged."""
+        destinations: dict[int, list[Record]] = {}
+        for partition, record in records:
+            destinations.setdefault(partition, []).append(record)
+        await self._writer.publish([OutboxRow(0, topic.name, to, 0, 0, tuple(found)) for to, found in destinations.items()])
+
+    async def fill_shelves(self) -> None:
+        """Receive stock of every SKU, and return when all of it is posted: the processes have taken over by then."""
+        movements = await self.counter(topics.MOVEMENTS, b'"stock_moved"')
+        try:
+            await self.write(topics.INVENTORY, [_receipt(number) for number in range(SKUS)])
+            await movements.reach(SKUS)
+        finally:
+            await movements.close()
+        connection = await asyncpg.connect(self.settings.dsn)
+        try:
+            await connection.execute("VACUUM ANALYZE")
+            await connection.execute("CHECKPOINT")
+        finally:
+            await connection.close()
+        await asyncio.sleep(SETTLE_SECONDS)
+
+    async def counter(self, topic: Topic, word: bytes) -> "Counter":
+        """Counts how often a word stands in what is acknowledged on a topic from now on."""
+        consumer = AIOKafkaConsumer(**consumer_settings(self.settings.bootstrap))
+        await consumer.start()
+        partitions = [TopicPartition(topic.name, number) for number in range(PARTITIONS)]
+        consumer.assign(partitions)
+        await consumer.seek_to_end()
+        for one in partitions:
+            await consumer.position(one)
+        return Counter(consumer, word, self._require_life)
+
+    async def ask(self, query: str) -> Any:
+        """One value from the database."""
+        connection = await asyncpg.connect(self.settings.dsn)
+        try:
+            return await connection.fetchval(query)
+        finally:
+            await connection.close()
+
+
+class Counter:
+    """Looks for bytes and decodes no value: the measured processes need the CPU. Drops repeats as any reader must."""
+
+    def __init__(self, consumer: Any, word: bytes, require_life: Callable[[], None]) -> None:
+        self._consumer, self._word, self._require_life = consumer, word, require_life
+        self._highest: dict[tuple[int, str], int] = {}
+        self.count = 0
+
+    async def reach(self, wanted: int) -> None:
+        """Return when the word was seen `wanted` times in all. Raises when nothing comes for two minutes or a process ended."""
+        while self.count < wanted:
+            before = self.count
+            async with asyncio.timeout(STUCK_SECONDS):
+                while self.count == before:
+                    self._require_life()
+                    for records in (await self._consumer.getmany(timeout_ms=200)).values():
+                        self.count += sum(record.value.count(self._word) for record in records if self._is_new(record))
+
+    def _is_new(self, record: Any) -> bool:
+        envelope = envelope_of(header_map(record.headers))
+        source = record.partition, envelope.source
+        if envelope.sequence <= self._highest.get(source, 0):
+            return False
+        self._highest[source] = envelope.sequence
+        return True
+
+    async def close(self) -> None:
+        """Stop listening."""
+        await self._consumer.stop()
+
+
+def _receipt(number: int) -> tuple[int, Record]:
+    name = sku(number)
+    key = sku_key(MERCHANT, name)
+    command = ReceiveStock(
+        command_id=f"receipt-{number}", merchant=MERCHANT, sku=name, warehouse=WAREHOUSE, bin="A-1", units=ON_HAND_UNITS, issued_at=AT
+    )
+    return partition_of(key, PARTITIONS), encode(command, key=key, envelope=Envelope("inventory/0/1", number + 1), time=AT)
+
+
+@asynccontextmanager
+async def stand(dsn: str, bootstrap: str) -> AsyncIterator[Stand]:
+    """A stand with a database of its own; topics are made anew, so two stands can not share a broker."""
+    async with AsyncExitStack() as stack:
+        database = await databases.create(dsn, await databases.template(dsn))
+        stack.push_async_callback(databases.drop, dsn, database)
+        await kafka_topics.recreate(bootstrap)
+        orders_port, allocator_port = free_ports(2)
+        settings = Settings(
+            kafka=bootstrap,
+            postgres=SecretStr(database),
+            api_key_pepper=SecretStr(PEPPER),
+            orders_port=orders_port,
+            allocator_port=allocator_port,
+        )
+        await prepare(settings)
+        writer = KafkaLogWriter(bootstrap)
+        stack.push_async_callback(writer.close)
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        made = Stand(settings, writer, Path(folder))
+        stack.push_async_callback(made.stop)
+        yield made

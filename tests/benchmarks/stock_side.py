@@ -1,0 +1,76 @@
+"""The allocator's stock side: from single-line reserves lying in `earmark.reservations` to outcomes acknowledged in `earmark.outcomes`,
+with every durable row of the product. One process, eight stock partitions, ten thousand SKUs; the demand side does not run.
+"""
+
+from collections import defaultdict
+from random import Random
+
+from shared.schemas import topics
+from shared.schemas.commands import ReserveLine
+from shared.schemas.values import Fill, sku_key
+from shared.schemas.wire import Record, packs, partition_of
+from tests.benchmarks.measuring import Measurement, Stopwatch
+from tests.benchmarks.stand import AT, MERCHANT, PARTITIONS, WAREHOUSE, stand
+from tests.benchmarks.workloads import picker
+
+ORDERS = 100_000
+PACKED = 125
+"""Commands in one record: what a batch of a thousand orders has for each of eight partitions."""
+SOURCE = "demand/0/1"
+
+
+async def measure(dsn: str, bootstrap: str, workload: str, orders: int = ORDERS) -> Measurement:
+    """Run it once, on tables of its own."""
+    work = _reserves(workload, orders)
+    async with stand(dsn, bootstrap) as here:
+        await here.start("tests.benchmarks.stock_process")
+        await here.fill_shelves()
+        outcomes = await here.counter(topics.OUTCOMES, b'"type":"outcome"')
+        try:
+            here.freeze()
+            await here.write(topics.RESERVATIONS, work)
+            watch = Stopwatch()
+            here.thaw()
+            await outcomes.reach(orders)
+            measured = watch.measured(orders)
+        finally:
+            await outcomes.close()
+        reserved = await here.ask("SELECT sum(reserved_units) FROM allocator.reservation")
+        assert outcomes.count == reserved == orders, f"{outcomes.count} outcomes and {reserved} units for {orders} orders"
+    return measured
+
+
+def _reserves(workload: str, orders: int) -> list[tuple[int, Record]]:
+    """The commands, packed as the demand side packs them, in the order in which it would number them."""
+    pick, waiting, sequence = picker(workload, 1, Random(1)), defaultdict[int, list[ReserveLine]](list), 0
+    written: list[tuple[int, Record]] = []
+
+    def flush(partition: int) -> None:
+        nonlocal sequence
+        records = packs("reservations", waiting.pop(partition), source=SOURCE, first_sequence=sequence + 1, time=AT)
+        sequence += len(records)
+        written.extend((partition, record) for record in records)
+
+    for number in range(orders):
+        command = _reserve(number, pick()[0])
+        partition = partition_of(sku_key(MERCHANT, command.sku), PARTITIONS)
+        waiting[partition].append(command)
+        if len(waiting[partition]) == PACKED:
+            flush(partition)
+    for partition in sorted(waiting):
+        flush(partition)
+    return written
+
+
+def _reserve(number: int, sku: str) -> ReserveLine:
+    return ReserveLine(
+        demand=f"sales-order/{MERCHANT}/SO-{number:08d}",
+        merchant=MERCHANT,
+        sku=sku,
+        attempt=1,
+        units=1,
+        fill=Fill.PARTIAL,
+        warehouses=(WAREHOUSE,),
+        priority=0,
+        demanded_at=AT,
+    )

@@ -1,0 +1,82 @@
+"""The arithmetic of the benchmark: medians, spread, ratios, and what is met."""
+
+import json
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.benchmarks import report
+from tests.benchmarks.measuring import Measurement, percentile_ms
+from tests.benchmarks.results import Result, results
+from tests.benchmarks.rows import ROWS, Bar, Row
+from tests.benchmarks.workloads import SKUS, picker
+
+
+async def nothing(servers: Any) -> Measurement:
+    raise AssertionError("not measured here")
+
+
+YARDSTICK = Row("yardstick", nothing)
+PRODUCT = Row("product", nothing, (Bar("yardstick", 4, 9), Bar("absent", 1, 2)))
+
+
+def runs(*rates: float) -> list[Measurement]:
+    return [Measurement(rate, 100 / rate) for rate in rates]
+
+
+def test_a_row_is_its_median_and_its_ratio_that_of_medians() -> None:
+    yardstick, product = results([YARDSTICK, PRODUCT], {"yardstick": runs(90, 100, 400), "product": runs(700, 500, 650)})
+    assert (yardstick.value, yardstick.spread, yardstick.met) == (100, 1.55, None)
+    assert (product.value, product.reference, product.ratio, product.met) == (650, 100, 6.5, "floor")
+
+
+@pytest.mark.parametrize(("rate", "met"), [(399, "neither"), (400, "floor"), (899, "floor"), (900, "goal")])
+def test_floor_and_goal_are_met_where_the_ratio_reaches_them(rate: float, met: str) -> None:
+    found = results([YARDSTICK, PRODUCT], {"yardstick": runs(100), "product": runs(rate)})
+    assert [one.met for one in found] == [None, met]
+
+
+def test_a_row_whose_yardstick_was_not_measured_stands_alone() -> None:
+    (product,) = results([YARDSTICK, PRODUCT], {"product": runs(500)})
+    assert (product.ratio, product.met) == (None, None)
+
+
+def test_every_bar_names_a_row_and_its_goal_lies_above_its_floor() -> None:
+    names = {row.name for row in ROWS}
+    assert len(names) == len(ROWS)
+    for bar in (bar for row in ROWS for bar in row.bars):
+        assert bar.yardstick in names
+        assert 0 < bar.floor < bar.goal
+
+
+def test_the_report_is_written_for_programs_and_as_a_picture(tmp_path: Path) -> None:
+    found = results([YARDSTICK, PRODUCT], {"yardstick": runs(100), "product": runs(650)})
+    report.write(tmp_path, found)
+    assert [Result(**one) for one in json.loads((tmp_path / "bench.json").read_text())] == found
+    assert "product" in (tmp_path / "bench.svg").read_text()
+
+
+@pytest.mark.parametrize("workload", ["uniform", "hot", "zipf"])
+def test_an_order_wants_distinct_skus_in_order(workload: str) -> None:
+    pick = picker(workload, 3, Random(1))
+    for chosen in (pick() for _ in range(200)):
+        assert chosen == sorted(set(chosen))
+        assert len(chosen) == 3
+
+
+def test_zipf_wants_few_skus_often_and_uniform_wants_all_alike() -> None:
+    def most_wanted(workload: str) -> int:
+        pick = picker(workload, 1, Random(1))
+        wanted = [pick()[0] for _ in range(5_000)]
+        return max(map(wanted.count, set(wanted)))
+
+    assert most_wanted("hot") == 5_000
+    assert most_wanted("uniform") < 5_000 / SKUS * 20
+    assert 300 < most_wanted("zipf") < 2_500
+
+
+def test_percentiles_of_nothing_are_nothing() -> None:
+    assert percentile_ms([], 0.5) is None
+    assert percentile_ms([0.001 * number for number in range(1, 101)], 0.99) == pytest.approx(100)
