@@ -25,6 +25,7 @@ from shared.http.keys import Identity
 from shared.http.platform import Platform
 from shared.http.prefer import Preference
 from shared.http.problems import Problem, unavailable
+from shared.partitions.crash import crash_point
 from shared.relay import Outgoing
 
 KEPT_DAYS = 7
@@ -114,6 +115,8 @@ class Runner:
                 raise Problem(409, "in_flight", detail, field="Idempotency-Key", remedy="wait a second, then send it again", retry_after=1)
             reply = await work(Unit(connection, self.caller, row.now, self.platform))
             await self._store(connection, reply)
+            crash_point("command_written")
+        crash_point("command_committed")
         return reply
 
     async def _look(self, connection: AsyncConnection) -> Any:

@@ -39,6 +39,8 @@ class _Route(APIRoute):
             strict.state.caller = await platform.keys.identify(request.headers.get("authorization", ""), scope_of(request.method))
             await _read(strict, self.limit or platform.settings.max_body_bytes)
             require_json(strict)
+            if await strict.body():
+                await strict.json()  # here, because the framework makes a bare 400 of what is raised while it reads the body
             return await answer(strict)
 
         return handler

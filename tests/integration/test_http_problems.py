@@ -1,0 +1,199 @@
+"""Every way to be wrong over HTTP ends in a problem document with the remedy, on the real Postgres."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import uvicorn
+
+from shared.database import dispose
+from tests.support.http_service import Service, notes_service
+
+pytestmark = pytest.mark.integration
+NOTE = {"name": "n1", "items": [{"sku": "A", "units": 1}]}
+JSON = {"Content-Type": "application/json", "Idempotency-Key": "k1"}
+LARGE = json.dumps(NOTE | {"at": "x" * 300_000}).encode()
+
+
+@pytest.fixture
+async def service(database: str) -> AsyncIterator[Service]:
+    async with notes_service(database) as running:
+        yield running
+
+
+TABLE: list[tuple[str, str, str, dict[str, str], bytes | None, int, str, str | None]] = [
+    ("an address that is not there", "GET", "/nothing", {}, None, 404, "no_such_address", None),
+    ("a slash too many", "GET", "/numbers/", {}, None, 404, "no_such_address", None),
+    ("a method that is not taken", "DELETE", "/numbers", {}, None, 405, "method", None),
+    (
+        "a form",
+        "POST",
+        "/notes/a",
+        JSON | {"Content-Type": "application/x-www-form-urlencoded"},
+        b"a=1",
+        415,
+        "content_type",
+        "Content-Type",
+    ),
+    ("no type", "POST", "/notes/a", {"Idempotency-Key": "k"}, b"{}", 415, "content_type", "Content-Type"),
+    ("text", "POST", "/notes/a", JSON | {"Content-Type": "text/plain"}, b"{}", 415, "content_type", "Content-Type"),
+    ("gzip", "POST", "/notes/a", JSON | {"Content-Encoding": "gzip"}, b"\x1f\x8b", 415, "content_encoding", "Content-Encoding"),
+    ("no JSON", "POST", "/notes/a", JSON, b"{", 400, "unreadable", "body"),
+    ("no body", "POST", "/notes/a", JSON, b"", 422, "validation", "body"),
+    ("a list", "POST", "/notes/a", JSON, b"[]", 422, "validation", "body"),
+    ("a field missing", "POST", "/notes/a", JSON, b'{"name": "n"}', 422, "validation", "items"),
+    ("a field unknown", "POST", "/notes/a", JSON, json.dumps(NOTE | {"merchant": "bolt"}).encode(), 422, "validation", "merchant"),
+    ("too large", "POST", "/notes/a", JSON, LARGE, 413, "body_too_large", "body"),
+    ("a limit of zero", "GET", "/numbers?limit=0", {}, None, 422, "validation", "limit"),
+    ("a limit too large", "GET", "/numbers?limit=201", {}, None, 422, "validation", "limit"),
+    ("a limit in words", "GET", "/numbers?limit=many", {}, None, 422, "validation", "limit"),
+    ("a cursor made up", "GET", "/numbers?cursor=AAAA", {}, None, 422, "cursor", "cursor"),
+    ("a cursor too long", "GET", "/numbers?cursor=" + "A" * 1001, {}, None, 422, "validation", "cursor"),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "body", "status", "code", "field"), [row[1:] for row in TABLE], ids=[r[0] for r in TABLE]
+)
+async def test_a_bad_request_is_answered_with_a_problem_document(
+    service: Service, method: str, path: str, headers: dict[str, str], body: bytes | None, status: int, code: str, field: str | None
+) -> None:
+    answer = await service.acme.request(method, path, headers=headers, content=body)
+    document = answer.json()
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert (document["status"], document["code"], document.get("field")) == (status, code, field)
+    assert document["remedy"]
+    assert document["type"] == f"urn:earmark:problem:{code}"
+    assert await service.rows("inventory.outbox") == 0
+
+
+async def test_the_neighbours_of_a_bad_field_are_not_blamed_and_all_bad_ones_are(service: Service) -> None:
+    body = {"name": "n", "items": [{"sku": "A", "units": 1}, {"sku": "", "units": "2"}, {"sku": "A", "units": 0}]}
+    answer = await service.acme.post("/notes/a", json=body, headers=JSON)
+    assert {error["field"] for error in answer.json()["errors"]} == {"items.1.sku", "items.1.units", "items.2.units"}
+    assert all(error["remedy"] for error in answer.json()["errors"])
+
+
+async def test_a_bulk_route_takes_what_is_too_large_elsewhere(service: Service) -> None:
+    assert (await service.acme.post("/bulk", content=LARGE, headers=JSON)).json()["field"] == "at"
+
+
+async def test_every_answer_has_a_request_id_and_the_security_headers(service: Service) -> None:
+    for path in ("/numbers", "/nothing", "/health/live", "/openapi.json"):
+        headers = (await service.acme.get(path)).headers
+        assert len(headers["x-request-id"]) == 32
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(("given", "kept"), [("order-42.a_b", True), ("a" * 64, True), ("a" * 65, False), ("a b", False), ("", False)])
+async def test_a_request_id_is_kept_when_it_is_harmless(service: Service, given: str, kept: bool) -> None:
+    answer = await service.acme.get("/nothing", headers={"X-Request-Id": given})
+    assert (answer.headers["x-request-id"] == given) is kept
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
+async def test_pages_follow_each_other_and_the_last_has_no_cursor(service: Service) -> None:
+    first = (await service.acme.get("/numbers?limit=2")).json()
+    second = (await service.acme.get(f"/numbers?limit=2&cursor={first['next_cursor']}")).json()
+    third = (await service.acme.get(f"/numbers?limit=2&cursor={second['next_cursor']}")).json()
+    assert [page["items"] for page in (first, second, third)] == [[1, 2], [3, 4], [5]]
+    assert third["next_cursor"] is None
+    assert (await service.bolt.get(f"/numbers?cursor={first['next_cursor']}")).json()["code"] == "cursor"
+
+
+async def test_while_postgres_is_away_the_answer_is_503_with_retry_after_and_live_stays_live(service: Service) -> None:
+    object.__setattr__(service.platform, "engine", _pool_to_nowhere(service))
+    try:
+        for answer in (await service.acme.get("/numbers"), await service.acme.post("/notes/a", json=NOTE, headers=JSON)):
+            assert (answer.status_code, answer.headers["retry-after"], answer.json()["code"]) == (503, "2", "unavailable")
+            assert "5432" not in answer.text
+        ready = await service.nobody.get("/health/ready")
+        assert (ready.status_code, ready.json()["postgres"]) == (503, "does not answer")
+        assert (await service.nobody.get("/health/live")).status_code == 200
+    finally:
+        await dispose(service.platform.engine)
+
+
+def _pool_to_nowhere(service: Service) -> Any:
+    from shared.database import engine
+    from shared.settings import settings
+
+    return engine(settings(postgres="postgresql://earmark:earmark@127.0.0.1:1/earmark"))
+
+
+async def test_ready_tells_of_kafka_and_metrics_count_requests_by_route(service: Service) -> None:
+    await service.acme.post("/notes/secret-place", json=NOTE, headers=JSON)
+    ready = (await service.nobody.get("/health/ready")).json()
+    assert (ready["status"], ready["postgres"]) == ("ready", "answers")
+    metrics = (await service.nobody.get("/metrics")).text
+    assert 'earmark_http_request_seconds_count{method="POST",route="/notes/{place}",service="inventory",status="202"}' in metrics
+    assert "secret-place" not in metrics
+
+
+async def test_the_description_names_every_header_body_and_problem(service: Service) -> None:
+    described = (await service.nobody.get("/openapi.json")).json()
+    route = described["paths"]["/notes/{place}"]["post"]
+    assert {"Idempotency-Key", "prefer"} <= {parameter["name"] for parameter in route["parameters"]}
+    assert route["security"]
+    assert "application/problem+json" in route["responses"]["422"]["content"]
+    body = route["requestBody"]["content"]["application/json"]["schema"]
+    assert (set(body["properties"]), body["additionalProperties"]) == ({"name", "items", "fill", "due_on", "at"}, False)
+
+
+# ---------------------------------------------------------------- on a real socket
+
+
+@pytest.fixture
+async def port(service: Service) -> AsyncIterator[int]:
+    """The same application behind uvicorn; its lifespan runs already."""
+    server = uvicorn.Server(uvicorn.Config(service.app, host="127.0.0.1", port=0, lifespan="off", log_config=None))
+    serving = asyncio.create_task(server.serve())
+    async with asyncio.timeout(10):
+        while not server.started:
+            await asyncio.sleep(0.02)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    await serving
+
+
+async def _raw(port: int, request: bytes) -> bytes:
+    """Send bytes, read the head of the answer and what follows within a second."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    answer = b""
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        async with asyncio.timeout(3):
+            while part := await reader.read(65536):
+                answer += part
+                if b"request_id" in answer:
+                    break
+    writer.close()
+    return answer
+
+
+def _head(service: Service, *more: str) -> bytes:
+    key = service.acme.headers["authorization"]
+    lines = ["POST /notes/a HTTP/1.1", "Host: s", f"Authorization: {key}", "Idempotency-Key: k", "Content-Type: application/json", *more]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+async def test_a_body_of_100_megabytes_is_refused_before_it_is_sent(service: Service, port: int) -> None:
+    answer = await _raw(port, _head(service, "Content-Length: 104857600"))
+    assert b"413" in answer.split(b"\r\n")[0]
+    assert b"body_too_large" in answer
+
+
+async def test_a_body_of_unknown_length_is_refused_at_the_limit(service: Service, port: int) -> None:
+    chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+    answer = await _raw(port, _head(service, "Transfer-Encoding: chunked") + chunk * 5)
+    assert b"413" in answer.split(b"\r\n")[0]
+
+
+async def test_who_has_no_key_is_refused_before_a_byte_of_the_body_is_read(service: Service, port: int) -> None:
+    head = _head(service, "Content-Length: 1000").replace(service.acme.headers["authorization"].encode(), b"Bearer nothing")
+    assert b"401" in (await _raw(port, head)).split(b"\r\n")[0]
