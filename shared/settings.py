@@ -55,6 +55,10 @@ class Settings(BaseSettings):
     max_wait_seconds: Annotated[float, Field(gt=0, le=60)] = 30.0
     """The longest `Prefer: wait`."""
     pool_size: Annotated[int, Field(ge=1, le=100)] = 10
+    group_session_ms: Annotated[int, Field(ge=1_000, le=60_000)] = 6_000
+    """A process that says nothing for so long is taken for dead, and its state partitions go to the others."""
+    world_check_seconds: Annotated[float, Field(gt=0, le=3_600)] = 15.0
+    """How often a running allocator asks whether Kafka is still the one that Postgres remembers."""
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
 
     @model_validator(mode="before")

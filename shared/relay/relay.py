@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 
 from shared import metrics
 from shared.database import Fault, classify, hot_connection
+from shared.partitions.crash import crash_point
 from shared.partitions.model import OutboxRow
 from shared.partitions.ports import LogWriter
 from shared.relay.outbox import Outbox, headers_from
@@ -140,6 +141,7 @@ class Relay:
         if rows:
             started = time.monotonic()
             await self.writer.publish(self._by_destination(rows))
+            crash_point("relay_published")
             await self._delete(connection, [row.id for row in rows])
             metrics.RELAY_PUBLISHED.labels(service=self.outbox.schema).inc(len(rows))
             metrics.RELAY_BATCH_SECONDS.labels(service=self.outbox.schema).observe(time.monotonic() - started)
