@@ -44,18 +44,24 @@ class Stack:
     """Servers and services of one data folder. `up` starts what does not run; `down` stops all of it.
 
     `ephemeral`: nothing of it outlives this process, not even when that is killed. `private`: its own servers, whatever
-    EARMARK_KAFKA and EARMARK_POSTGRES name.
+    EARMARK_KAFKA and EARMARK_POSTGRES name. `brief`: for a minute, not for days.
     """
 
     def __init__(
-        self, folder: Path, on_progress: Callable[[str], None] = lambda step: None, *, ephemeral: bool = False, private: bool = False
+        self,
+        folder: Path,
+        on_progress: Callable[[str], None] = lambda step: None,
+        *,
+        ephemeral: bool = False,
+        private: bool = False,
+        brief: bool = False,
     ) -> None:
         self.folder = folder.resolve()
         self._on_progress = on_progress
         self._named_kafka = None if private else os.environ.get("EARMARK_KAFKA")
         self._named_postgres = None if private else os.environ.get("EARMARK_POSTGRES")
         self._external = bool(self._named_kafka and self._named_postgres)
-        self.servers = LocalStack(self.folder, on_progress=on_progress, tied_to_parent=ephemeral)
+        self.servers = LocalStack(self.folder, on_progress=on_progress, tied_to_parent=ephemeral, brief=brief)
 
     # ---------------------------------------------------------------- what it is made of
 

@@ -41,12 +41,17 @@ class LocalStack:
     `on_progress` hears each step in a few words, from more than one thread. `tied_to_parent`: what this object starts does not
     outlive this process, even when that is killed; otherwise the servers stay until somebody stops them.
 
+    `brief`: for a minute, not for days: what is started is made to start quickly rather than to run fast for long.
+
     As an async context manager it stops on leaving what it started on entering, and leaves alone what ran before.
     """
 
-    def __init__(self, data_folder: Path, *, on_progress: Progress = lambda step: None, tied_to_parent: bool = False) -> None:
+    def __init__(
+        self, data_folder: Path, *, on_progress: Progress = lambda step: None, tied_to_parent: bool = False, brief: bool = False
+    ) -> None:
         self.data_folder = data_folder.resolve()
         self._on_progress = on_progress
+        self._brief = brief
         self._deathwatch = Deathwatch() if tied_to_parent else None
         self._started_here: set[str] = set()
 
@@ -61,7 +66,7 @@ class LocalStack:
 
     @cached_property
     def kafka(self) -> Broker:
-        return Broker(self.data_folder / "kafka", self._ports, self._ports_file, self._note_start)
+        return Broker(self.data_folder / "kafka", self._ports, self._ports_file, self._note_start, self._brief)
 
     @cached_property
     def postgres(self) -> Server:

@@ -66,7 +66,7 @@ def perform(plan: Plan, folder: Path, display: Display, *, keep: bool) -> Facts:
     """Everything, from an empty folder to the verdict. What was started is stopped and removed again, whatever happens, unless all
     went well and it is to be kept."""
     facts, since = Facts(), time.monotonic()
-    stack = Stack(folder, display.detail, ephemeral=not keep, private=True)
+    stack = Stack(folder, display.detail, ephemeral=not keep, private=True, brief=not keep)
     stays = False
     try:
         with display:
