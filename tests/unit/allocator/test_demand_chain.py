@@ -99,6 +99,13 @@ def test_a_baton_is_returned_unused_at_once_when_no_attempt_can_be_made_of_it() 
     outdated = Demands()
     outdated.play(WAITING_AT_B)
     outdated.play("""
+        wake B#1 5                  -> release B@w#1; chain A=2 B=3 C=1 @w #2
+        B#1; B#2 waiting=3 short    -> release A@w#2; baton B@w#2 5 failed
+        wake B#1 6                  -> baton B@w#2 6 unused
+    """)
+    outdated = Demands()
+    outdated.play(WAITING_AT_B)
+    outdated.play("""
         wake A#1 7                  -> baton A@w#1 7 unused
         want 2 closed A=2 B=3 C=1   -> release B@w#2
         wake B#1 8                  -> baton B@w#2 8 unused

@@ -91,7 +91,7 @@ def test_a_refusal_of_an_older_mark_is_no_news() -> None:
         want 3 stock A=2 B=3                -> unmark A#1 2; unmark B#1 2; told 3 allocated A=2/2 B=3/3
         want 4 picking A=2 B=3              -> mark A#1 4; mark B#1 4; told 4 allocated A=2/2 B=3/3 picking asked
         B#1 reserved=3 unpicked=2           ->
-        A#1 reserved=2 mark=2               ->
+        A#1 reserved=2 mark=2; B#1 reserved=3 mark=2  ->
         A#1 reserved=2 mark=4; B#1 reserved=3 mark=4  -> told 4 allocated A=2/2 B=3/3 picking confirmed
     """)
 
@@ -104,6 +104,25 @@ def test_asked_again_after_a_refusal_it_marks_anew() -> None:
         B#1 reserved=3                      -> told 2 allocated A=2/2 B=3/3 picking refused
         want 3 picking A=2 B=3              -> mark A#1 3; mark B#1 3; told 3 allocated A=2/2 B=3/3 picking asked
     """)
+
+
+def test_a_repeat_of_the_version_that_was_refused_does_not_ask_again() -> None:
+    playing("""
+        want 1 stock A=2            -> line A=2 #1
+        A#1 reserved=1 waiting=1    -> told 1 partially_allocated A=1/2+1w
+        want 2 picking A=2          -> told 2 partially_allocated A=1/2+1w picking refused
+        A#1 reserved=2              -> told 2 allocated A=2/2 picking refused
+        want 2 picking A=2          ->
+    """)
+
+
+def test_a_sku_that_is_whole_again_when_its_refusal_arrives_says_to_ask_again() -> None:
+    demands = playing(ALLOCATED)
+    demands.play("""
+        want 2 picking A=2 B=3              -> mark A#1 2; mark B#1 2; told 2 allocated A=2/2 B=3/3 picking asked
+        B#1 reserved=3 unpicked=2           -> unmark A#1 2; unmark B#1 2; told 2 allocated A=2/2 B=3/3 picking refused
+    """)
+    assert demands.told().refusal == "B: it was short when asked and is whole again; ask again"
 
 
 def test_processing_asked_for_during_an_attempt_waits_for_its_end() -> None:
@@ -189,6 +208,12 @@ def test_a_consumption_that_all_refused_leaves_everything_possible_again() -> No
         A#1 reserved=2 flagged=2 mark=2 unconsumed=3    -> told 3 overallocated A=2/2!2 B=3/3!1 picking confirmed
         want 4 stock A=2 B=3                            -> unmark A#1 2; unmark B#1 2; told 4 overallocated A=2/2!2 B=3/3!1
     """)
+
+
+def test_a_consumption_refused_for_want_of_a_mark_says_what_to_do() -> None:
+    demands = playing(LEAVING)
+    demands.play("B#1 reserved=3 unconsumed=3 -> told 3 allocated A=2/2 B=3/3 picking confirmed")
+    assert demands.told().refusal == "B: not marked as being picked; start processing again, then ship"
 
 
 def test_a_late_refusal_of_an_older_consumption_is_no_news() -> None:

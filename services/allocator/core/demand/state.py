@@ -117,12 +117,6 @@ class DemandState:
         outcome = self.seen.get((sku, self.terms.alternative))
         return outcome is not None and outcome.attempt == self.attempt and not outcome.pending
 
-    def whole(self) -> bool:
-        """Whether every unit is reserved under the present attempt and none of them is flagged."""
-        return self.status in (Status.LINES, Status.ALLOCATED) and all(
-            self.missing_at(line.sku, line.units) is None for line in self.terms.lines
-        )
-
     def missing_at(self, sku: str, units: int) -> str | None:
         """Why the SKU can not be picked now, with the remedy; None if it can."""
         outcome = self.seen.get((sku, self.terms.alternative))
