@@ -1,6 +1,7 @@
 """Run one service in this process: `python -m services.console.serve orders`. `allocator-2` is one more allocator, on its own port."""
 
 import asyncio
+import gc
 import importlib
 import logging
 import sys
@@ -13,6 +14,10 @@ from shared.world import check
 
 APPLICATIONS = {"orders": "services.orders.app", "inventory": "services.inventory.app", "allocator": "services.allocator.app"}
 
+COLLECTOR_THRESHOLDS = (50_000, 20, 50)
+"""A batch makes tens of thousands of small values and drops them at its end; the default of 700 would search all memory for cycles
+several times a batch."""
+
 
 def main() -> None:
     """Check the world, then serve until told to stop."""
@@ -22,6 +27,8 @@ def main() -> None:
     logging.basicConfig(level=found.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     module = importlib.import_module(APPLICATIONS[kind])
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
     port = getattr(found, f"{kind}_port") if not copy else 0
     uvloop.run(_serve(module.application(found), found, port))
 
