@@ -184,7 +184,7 @@ def test_where_allocation_does_not_run_by_itself_stock_is_held_back() -> None:
     demands.play("want 1 stock A=2 -> told 1 released A=0/2")
 
 
-def test_the_last_explanation_of_a_shortage_stays_until_nothing_waits() -> None:
+def test_the_last_explanation_of_a_shortage_stays_until_nothing_is_missing() -> None:
     demands = Demands()
     demands.play("want 1 stock A=3 -> line A=3 #1")
     why = Shortage(
@@ -203,6 +203,8 @@ def test_the_last_explanation_of_a_shortage_stays_until_nothing_waits() -> None:
     assert demands.told().lines[0].shortage == why
     demands.outcomes = 1
     demands.play("A#1 reserved=2 waiting=1 -> told 1 partially_allocated A=2/3+1w")
+    assert demands.told().lines[0].shortage == why
+    demands.play("A#1 reserved=3 flagged=1 -> told 1 overallocated A=3/3!1")
     assert demands.told().lines[0].shortage == why
     demands.play("A#1 reserved=3 -> told 1 allocated A=3/3")
     assert demands.told().lines[0].shortage is None
