@@ -9,9 +9,11 @@ from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
-from services.console import key_commands
+from services.console import dead_letter_commands, key_commands
+from services.console.dead_letters import LetterRefused
 from services.console.demo.command import demo
 from services.console.demo.order_lines import FileRefused
 from services.console.demo.shop import DemoError
@@ -32,6 +34,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.add_typer(key_commands.app, name="key")
+app.add_typer(dead_letter_commands.app, name="dead-letters")
 
 _EXPECTED = (
     LocalStackError,
@@ -44,6 +47,7 @@ _EXPECTED = (
     FileRefused,
     DemoError,
     MerchantRefused,
+    LetterRefused,
 )
 
 
@@ -116,7 +120,7 @@ def guarded(command: Callable[[], None]) -> int:
     try:
         command()
     except _EXPECTED as error:
-        console.print(f"[bold red]earmark:[/bold red] {error}", markup=True, soft_wrap=True)
+        console.print(f"[bold red]earmark:[/bold red] {escape(str(error))}", soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         console.print("\nStopped.")
