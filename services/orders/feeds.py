@@ -20,10 +20,9 @@ from services.orders.store import dead_letters
 from services.orders.store.dead_letters import Condemned
 from services.orders.store.projecting import by_order, project_batch
 from services.orders.store.runs import end_orders
-from services.orders.store.saving import NUMBER_TAKEN, load, save
+from services.orders.store.saving import load, number_is_taken, save
 from services.orders.subscriber import Subscriber
 from shared import metrics
-from shared.database import constraint
 from shared.http import Platform, notify
 from shared.partitions.model import DeadLetter, InputRecord
 from shared.relay import Outbox
@@ -148,7 +147,7 @@ class Feed:
                 await self._once(records)
                 break
             except Exception as error:
-                if constraint(error) != NUMBER_TAKEN or attempt == _ATTEMPTS:
+                if not number_is_taken(error) or attempt == _ATTEMPTS:
                     raise
         metrics.PROJECTED.labels(service=self._platform.service, topic=self._topic).inc(len(records))
         self._after()

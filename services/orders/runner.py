@@ -40,12 +40,13 @@ class Runner:
         """Start what may start, until cancelled."""
         while True:
             self._woken.clear()
-            await self._start_all()
+            await self.start_all()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_AGAIN_SECONDS):
                     await self._woken.wait()
 
-    async def _start_all(self) -> None:
+    async def start_all(self) -> None:
+        """Start everything that may start now."""
         try:
             while await finished(self._start_some()):
                 pass

@@ -91,7 +91,8 @@ class Subscriber:
         """Say it once per streak; a fault of ours with its trace."""
         self.trouble = f"{self._group}: {type(error).__name__}: {error}"
         if failures == 1:
-            log.warning("%s; nothing is lost, it tries again", self.trouble, exc_info=classify(error) is Fault.OTHER)
+            ours = classify(error) is Fault.OTHER and not isinstance(error, KafkaError | _Stuck)
+            log.warning("%s; nothing is lost, it tries again", self.trouble, exc_info=ours)
 
 
 class _Session:

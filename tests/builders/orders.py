@@ -19,7 +19,7 @@ from services.orders.core.commands import (
 from services.orders.core.decider import create, decide
 from services.orders.core.model import Changed, Details, Key, Order, Refused
 from services.orders.core.projector import apply, line_allocation, project
-from shared.schemas.events import AllocatedLine, AllocationChanged
+from shared.schemas.events import AllocatedLine, AllocationChanged, Holder, Remedy, Shortage
 from shared.schemas.values import Line
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -123,3 +123,18 @@ def _after(order: Order, step: str) -> Order:
     if step == "not consumed":
         return answered(order, answer_of(order, "overallocated", picking="confirmed", refusal="CUP: not enough on hand; count it"))
     return answered(order, answer_of(order, step))
+
+
+SHORTAGE = Shortage(
+    missing_units=1,
+    on_hand_units=4,
+    held_units=1,
+    expired_units=0,
+    allocated_units=3,
+    claimed_units=0,
+    elsewhere_units=0,
+    holders=(Holder(demand="sales-order/acme/SO-2611-0009", units=3),),
+    remedies=(Remedy(action="receive", units=1, warehouse="EAST"),),
+    ledger_version=7,
+)
+"""Why one unit is missing."""

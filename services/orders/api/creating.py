@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.responses import Response
 
@@ -20,8 +19,7 @@ from services.orders.core.decider import create
 from services.orders.core.model import Changed, Key, Order, Refused
 from services.orders.core.numbering import month_of, order_number
 from services.orders.store.numbers import draw_counts
-from services.orders.store.saving import NUMBER_TAKEN, load, save
-from shared.database import constraint
+from services.orders.store.saving import load, number_is_taken, save
 from shared.http import Command, Platform, Prefer, Problem, Reply, Unit, problems, router
 from shared.http.validation import refused as invalid
 
@@ -148,7 +146,7 @@ async def _until_free(attempt: Any) -> Reply:  # Callable[[], Awaitable[Reply]]
             reply: Reply = await attempt()
             return reply
         except Exception as error:
-            if constraint(error) != NUMBER_TAKEN or not left:
+            if not number_is_taken(error) or not left:
                 raise
     raise AssertionError("the last attempt returns or raises")
 
@@ -160,7 +158,8 @@ def _read(item: Any, max_item_bytes: int) -> NewOrder | Problem:
     try:
         return NewOrder.model_validate_json(raw)
     except ValidationError as error:
-        return invalid(RequestValidationError(error.errors(include_url=False, include_input=False, include_context=False)).errors())
+        findings = error.errors(include_url=False, include_input=False, include_context=False)
+        return invalid([{**finding, "loc": ("body", *finding["loc"])} for finding in findings])
 
 
 def _bulk_reply(placed: Sequence[tuple[Order | None, Problem | None]]) -> Reply:

@@ -54,7 +54,7 @@ async def get_orders(
     ] = (),
     channel: Annotated[tuple[Text, ...], Query(max_length=_MANY, description="one or more")] = (),
     sku: Annotated[Sku | None, Query(description="with a line of this SKU")] = None,
-    search: Annotated[str | None, Query(max_length=100, description="in the receiver's name, or how a number begins")] = None,
+    search: Annotated[Text | None, Query(max_length=100, description="in the receiver's name, or how a number begins")] = None,
     demanded_from: Annotated[Time | None, Query(description="demanded then or later")] = None,
     demanded_before: Annotated[Time | None, Query(description="demanded earlier")] = None,
     sort: Annotated[Sort, Query(description="`demanded_at`: oldest first; `priority`: as served; `-` turns it round")] = "-demanded_at",

@@ -54,7 +54,7 @@ UPDATE orders.allocation_run_order o SET waits_for = o.waits_for - held.count
 _PROGRESS = """
 UPDATE orders.allocation_run r
    SET version = r.version + 1, ended = r.ended + n.ended, refused = r.refused + n.refused,
-       ended_at = CASE WHEN r.ended + n.ended + r.refused + n.refused = r.total THEN $4 END
+       ended_at = CASE WHEN r.ended + n.ended + r.refused + n.refused = r.total THEN $4::timestamptz END
   FROM unnest($1::text[], $2::integer[], $3::integer[]) AS n (id, ended, refused)
  WHERE r.id = n.id
 """

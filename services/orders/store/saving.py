@@ -9,11 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.orders.core.model import Changed, Entry, Key, Order
 from services.orders.store.driver import driver
 from services.orders.store.rows import ORDER_COLUMNS, Row, order_of, order_row
+from shared.database import constraint
 from shared.relay import Outbox, Outgoing
 from shared.schemas.topics import ORDERS
 
-NUMBER_TAKEN = "sales_order_pkey"
-"""The constraint that a second order of the same number violates."""
+_TAKEN = {"sales_order_pkey", "line_pkey"}
 
 _NAMES = ", ".join(ORDER_COLUMNS)
 _ARRAYS = ", ".join(f"${index}::{kind}[]" for index, kind in enumerate(ORDER_COLUMNS.values(), 1))
@@ -51,14 +51,22 @@ INSERT INTO orders.history (merchant, number, happening, version, at, by, detail
 SELECT * FROM unnest({_HISTORY_ARRAYS.format(*range(1, 8))})
 """
 _ORDERS = f"""
-SELECT {", ".join(f"o.{name}" for name in ORDER_COLUMNS)}
+SELECT {", ".join(f"o.{name}::text" if kind == "jsonb" else f"o.{name}" for name, kind in ORDER_COLUMNS.items())}
   FROM orders.sales_order o JOIN unnest($1::text[], $2::text[]) AS k (merchant, number) USING (merchant, number)
  ORDER BY o.merchant, o.number
 """
 _LINES = """
-SELECT l.* FROM orders.line l JOIN unnest($1::text[], $2::text[]) AS k (merchant, number) USING (merchant, number)
+SELECT l.merchant, l.number, l.sku, l.units, l.warehouses::text, l.reserved_units, l.flagged_units, l.waiting_units, l.consumed_units,
+       l.pieces::text, l.shortage::text
+  FROM orders.line l JOIN unnest($1::text[], $2::text[]) AS k (merchant, number) USING (merchant, number)
  ORDER BY l.position
 """
+
+
+def number_is_taken(error: BaseException) -> bool:
+    """Whether `save` failed because somebody made an order of the same number at the same moment. Of the order and its lines, which
+    are written by one statement, either may be the one that is found."""
+    return constraint(error) in _TAKEN
 
 
 async def load(connection: AsyncConnection, keys: Iterable[Key], *, lock: bool) -> dict[Key, Order]:
@@ -68,7 +76,9 @@ async def load(connection: AsyncConnection, keys: Iterable[Key], *, lock: bool) 
     merchants, numbers = [key[0] for key in wanted], [key[1] for key in wanted]
     rows = await raw.fetch(_ORDERS + "FOR UPDATE OF o" if lock else _ORDERS, merchants, numbers)
     lines: dict[Key, list[Row]] = {Key(row["merchant"], row["number"]): [] for row in rows}
-    for line in await raw.fetch(_LINES, merchants, numbers) if rows else ():
+    # Of those found only: an order that somebody makes between the two statements does not exist for this transaction.
+    there = [key.merchant for key in lines], [key.number for key in lines]
+    for line in await raw.fetch(_LINES, *there) if rows else ():
         lines[Key(line["merchant"], line["number"])].append(line)
     return {key: order_of(row, lines[key]) for key, row in zip(lines, rows, strict=True)}
 
@@ -76,7 +86,7 @@ async def load(connection: AsyncConnection, keys: Iterable[Key], *, lock: bool) 
 async def save(connection: AsyncConnection, outbox: Outbox, changes: Sequence[Changed]) -> None:
     """Write the changes: several of one order in the order in which they were decided. Existing orders must have been loaded under lock.
 
-    A number that another transaction took meanwhile violates NUMBER_TAKEN: roll back, load and decide again.
+    An error of which `number_is_taken` tells: another transaction made the order meanwhile; roll back, load and decide again.
     """
     if not changes:
         return
