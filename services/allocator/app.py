@@ -24,7 +24,7 @@ from services.allocator.demand_side import DemandSide
 from services.allocator.stock_side import StockSettings, StockSide
 from services.allocator.store.demand import PostgresDemandStorage
 from services.allocator.store.stock import PostgresStockStorage
-from shared import database
+from shared import database, world
 from shared.kafka import partition_counts
 from shared.partitions.partition import CODE_VERSION, Limits
 from shared.partitions.ports import Side
@@ -56,6 +56,9 @@ def partition_process(settings: Settings, sides: tuple[str, ...] = ("stock", "de
         connect=lambda: database.hot_connection(settings.dsn, "earmark-allocator"),
         tokens=lambda: str(uuid.uuid4()),
         limits=Limits(),
+        check_world=lambda: world.check(settings),
+        world_check_seconds=settings.world_check_seconds,
+        session_ms=settings.group_session_ms,
     )
 
 

@@ -1,6 +1,6 @@
-"""Is the log still the one that was read? Checked when a state partition is taken over.
+"""Is the log still the one that was read? Checked when a state partition is taken over, and again from time to time.
 
-begin ≤ next ≤ end for every input, and the last applied record is read again and compared: aiokafka cannot tell a topic that was
+begin ≤ next ≤ end for every input, and a record that was applied is read again and compared: aiokafka cannot tell a topic that was
 deleted and made anew, only its records can.
 """
 
@@ -11,11 +11,12 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from shared.kafka import WorldChanged, consumer_settings, stop_client
-from shared.partitions.model import Position
-from shared.partitions.partition import StatePartition, digest
+from shared.partitions.model import PartitionId, Position
+from shared.partitions.partition import digest
 from shared.partitions.reader import input_record
 
 READ_SECONDS = 10
+SECOND_LOOK_SECONDS = 1.0
 
 
 class Inspector:
@@ -26,20 +27,26 @@ class Inspector:
         self._consumer: Any = None
         self._lock = asyncio.Lock()
 
-    async def check(self, state: StatePartition) -> None:
-        """Raises WorldChanged with the remedy where the log of an input is not the one that was read."""
-        assert state.row is not None, "take_over comes first"
-        number = state.partition.number
-        positions = {TopicPartition(topic, number): position for topic, position in state.row.positions.items()}
-        if not positions:
+    async def check(self, partition: PartitionId, positions: Mapping[str, Position], known: Mapping[str, Position]) -> None:
+        """`positions`: how far every input was applied. `known`: for each input a record applied earlier, to be read again; one that
+        retention has deleted is passed over. Raises WorldChanged with the remedy where the log is not the one that was read."""
+        newest, older = _of_inputs(partition, positions), _of_inputs(partition, known)
+        if not newest:
             return
+        try:
+            await self._look(newest, older)
+        except WorldChanged:  # it stops everything, so a broker that has only just come back is asked twice
+            await asyncio.sleep(SECOND_LOOK_SECONDS)
+            await self._look(newest, older)
+
+    async def _look(self, newest: Mapping[TopicPartition, Position], older: Mapping[TopicPartition, Position]) -> None:
         async with self._lock:
             consumer = await self._open()
-            begins = await consumer.beginning_offsets(list(positions))
-            ends = await consumer.end_offsets(list(positions))
-            for one, position in positions.items():
+            begins = await consumer.beginning_offsets(list(newest))
+            ends = await consumer.end_offsets(list(newest))
+            for one, position in newest.items():
                 _check_range(one, position, begins[one], ends[one])
-            kept = {one: position for one, position in positions.items() if begins[one] <= position.last_offset}
+            kept = {one: position for one, position in older.items() if begins[one] <= position.last_offset}
             if kept:
                 await self._compare(consumer, kept)
 
@@ -66,6 +73,10 @@ class Inspector:
         """Stop the consumer."""
         if self._consumer is not None:
             await stop_client(self._consumer)
+
+
+def _of_inputs(partition: PartitionId, positions: Mapping[str, Position]) -> dict[TopicPartition, Position]:
+    return {TopicPartition(topic, partition.number): position for topic, position in positions.items()}
 
 
 def _check_range(one: TopicPartition, position: Position, begin: int, end: int) -> None:

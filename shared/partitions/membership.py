@@ -20,9 +20,11 @@ logger = logging.getLogger("earmark.membership")
 class GroupMembership:
     """Calls `on_change(side, numbers)` whenever the group assigns this process other partitions of the lead topic."""
 
-    def __init__(self, bootstrap: str, group: str, leads: dict[str, str], on_change: Callable[[str, frozenset[int]], None]) -> None:
-        """`leads`: side to its lead topic."""
-        self._bootstrap, self._group, self._leads, self._on_change = bootstrap, group, leads, on_change
+    def __init__(
+        self, bootstrap: str, group: str, leads: dict[str, str], on_change: Callable[[str, frozenset[int]], None], session_ms: int
+    ) -> None:
+        """`leads`: side to its lead topic. `session_ms`: a member that is silent for so long is given up."""
+        self._bootstrap, self._group, self._leads, self._on_change, self._session_ms = bootstrap, group, leads, on_change, session_ms
 
     async def run(self) -> None:
         """Be a member of one group per side until cancelled."""
@@ -32,7 +34,7 @@ class GroupMembership:
 
     async def _follow(self, side: str, topic: str) -> None:
         while True:
-            consumer = AIOKafkaConsumer(**group_settings(self._bootstrap, f"{self._group}-{side}"))
+            consumer = AIOKafkaConsumer(**self._settings(side))
             try:
                 consumer.subscribe([topic], listener=_Listener(self, side, consumer))
                 await consumer.start()
@@ -43,6 +45,11 @@ class GroupMembership:
                 await asyncio.sleep(0.5)
             finally:
                 await stop_client(consumer)
+
+    def _settings(self, side: str) -> dict[str, Any]:
+        heartbeat_ms = min(1_000, self._session_ms // 3)
+        own = {"session_timeout_ms": self._session_ms, "heartbeat_interval_ms": heartbeat_ms}
+        return group_settings(self._bootstrap, f"{self._group}-{side}") | own
 
     def assigned(self, side: str, numbers: frozenset[int]) -> None:
         """Told by the listener."""

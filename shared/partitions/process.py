@@ -6,8 +6,9 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 import asyncpg
+from aiokafka.errors import KafkaError
 
-from shared.kafka import KafkaLogWriter
+from shared.kafka import SESSION_MS, KafkaLogWriter, KafkaUnreachable, WorldChanged
 from shared.partitions.crash import crash_point
 from shared.partitions.inspection import Inspector
 from shared.partitions.membership import GroupMembership
@@ -16,12 +17,14 @@ from shared.partitions.partition import Limits
 from shared.partitions.ports import Side
 from shared.partitions.postgres import PostgresPartitionStore
 from shared.partitions.reader import LogReader
-from shared.partitions.worker import Worker, World
+from shared.partitions.worker import STORE_ERRORS, Worker, World
 
 logger = logging.getLogger("earmark.process")
 
 SideMaker = Callable[[asyncpg.Connection, PostgresPartitionStore], Side]
 STUCK_SECONDS = 30.0
+WORLD_CHECK_SECONDS = 15.0
+PAUSE_SECONDS = 1.0
 
 
 class PartitionProcess:
@@ -38,12 +41,20 @@ class PartitionProcess:
         connect: Callable[[], Awaitable[asyncpg.Connection]],
         tokens: Callable[[], str],
         limits: Limits,
+        check_world: Callable[[], Awaitable[None]],
+        world_check_seconds: float = WORLD_CHECK_SECONDS,
+        session_ms: int = SESSION_MS,
     ) -> None:
-        """`sides`: name to (lead topic, maker of the side over a connection)."""
+        """`sides`: name to (lead topic, maker of the side over a connection). `check_world` raises WorldChanged."""
         self._sides = {name: maker for name, (_, maker) in sides.items()}
-        self._writer, self._reader, self._inspector = KafkaLogWriter(bootstrap), LogReader(bootstrap), Inspector(bootstrap)
-        self._membership = GroupMembership(bootstrap, group, {name: lead for name, (lead, _) in sides.items()}, self._on_change)
-        self._world = World(owner, counts, connect, self._writer, self._reader, self._inspector.check, tokens, limits)
+        self._counts = {name: counts[lead] for name, (lead, _) in sides.items()}
+        self._check_world, self._world_check_seconds = check_world, world_check_seconds
+        self._doubt = asyncio.Event()
+        self._writer, self._reader, self._inspector = KafkaLogWriter(bootstrap), LogReader(bootstrap, self._doubt.set), Inspector(bootstrap)
+        leads = {name: lead for name, (lead, _) in sides.items()}
+        self._membership = GroupMembership(bootstrap, group, leads, self._on_change, session_ms)
+        self._world = World(owner, counts, connect, self._writer, self._reader, self._inspector.check, self._halt, tokens, limits)
+        self.halted: str | None = None
         self.workers: dict[PartitionId, Worker] = {}
         self._tasks: dict[PartitionId, asyncio.Task[None]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
@@ -52,11 +63,12 @@ class PartitionProcess:
         """Serve until cancelled."""
         reading = asyncio.create_task(self._reader.run())
         following = asyncio.create_task(self._membership.run())
+        watching = asyncio.create_task(self._watch_world())
         try:
-            await asyncio.gather(reading, following)
+            await asyncio.gather(reading, following, watching)
         finally:
             crash_point("stopping")
-            await self._stop([reading, following])
+            await self._stop([watching, reading, following])
 
     async def _stop(self, tasks: list["asyncio.Task[None]"]) -> None:
         for worker in self.workers.values():
@@ -71,7 +83,45 @@ class PartitionProcess:
         await self._writer.close()
         await self._inspector.close()
 
+    # ---------------------------------------------------------------- the world
+
+    async def _watch_world(self) -> None:
+        """Look from time to time, and at once after a doubt. Servers that are away have not changed."""
+        while self.halted is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._world_check_seconds):
+                    await self._doubt.wait()
+            self._doubt.clear()
+            try:
+                await self._look_at_world()
+            except WorldChanged as changed:
+                self._halt(str(changed))
+            except (KafkaUnreachable, KafkaError, *STORE_ERRORS) as error:
+                logger.info("the world could not be looked at (%s: %s)", type(error).__name__, error)
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _look_at_world(self) -> None:
+        await self._check_world()
+        for worker in list(self.workers.values()):
+            await worker.look_at_log()
+
+    def _halt(self, reason: str) -> None:
+        """Everything stops: one topic that was made anew is rarely the only one, and nothing may be decided on half of a world."""
+        if self.halted is None:
+            self.halted = reason
+            logger.error("everything stops: %s", reason)
+            for worker in self.workers.values():
+                worker.halt(reason)
+
+    # ---------------------------------------------------------------- whose partitions
+
     def _on_change(self, side: str, numbers: frozenset[int]) -> None:
+        if unknown := [number for number in numbers if number >= self._counts[side]]:
+            logger.error("assigned %s partitions %s, which the data model does not have", side, unknown)
+            self._doubt.set()
+            numbers -= set(unknown)
+        if self.halted is not None:
+            return
         for partition in [one for one in self.workers if one.side == side and one.number not in numbers]:
             self._leave(partition)
         for number in sorted(numbers):
@@ -97,7 +147,9 @@ class PartitionProcess:
         return bool(self.workers) and all(worker.is_serving for worker in self.workers.values())
 
     def troubles(self) -> list[str]:
-        """What an operator should know: halted partitions, and those that wait too long beside records."""
+        """What an operator should know: why everything or a partition halted, and which partitions wait too long beside records."""
+        if self.halted is not None:
+            return [self.halted]
         halted = [worker.halted for worker in self.workers.values() if worker.halted]
         stuck = [worker for worker in self.workers.values() if worker.stuck_for() > STUCK_SECONDS]
         return halted + [f"{worker.partition} made no batch for {worker.stuck_for():.0f} s while records wait" for worker in stuck]

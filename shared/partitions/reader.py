@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from shared.kafka import consumer_settings, stop_client
 from shared.partitions.model import InputRecord
@@ -37,10 +37,10 @@ class Attachment:
 
 
 class LogReader:
-    """Run it as one task. `attach` and `detach` take effect with the next poll."""
+    """Run it as one task. `attach` and `detach` take effect with the next poll. `on_doubt`: an offset that we read to is not there."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, bootstrap: str, on_doubt: Callable[[], None] = lambda: None) -> None:
+        self._bootstrap, self._on_doubt = bootstrap, on_doubt
         self._attached: dict[TopicPartition, Attachment] = {}
         self._changed = asyncio.Event()
         self.positions: dict[TopicPartition, int] = {}
@@ -60,11 +60,15 @@ class LogReader:
     async def run(self) -> None:
         """Read until cancelled. A consumer that fails is thrown away and made anew."""
         while True:
-            consumer = AIOKafkaConsumer(**consumer_settings(self._bootstrap))
+            consumer = AIOKafkaConsumer(**reader_settings(self._bootstrap))
             try:
                 await consumer.start()
                 self._changed.set()
                 await self._read(consumer)
+            except OffsetOutOfRangeError as error:
+                logger.error("the log is shorter or longer ago than what was read of it: %s", error)
+                self._on_doubt()
+                await asyncio.sleep(0.5)
             except (KafkaError, OSError) as error:
                 logger.warning("reading failed (%s: %s); starting anew", type(error).__name__, error)
                 await asyncio.sleep(0.5)
@@ -101,6 +105,11 @@ class LogReader:
             attachment = self._attached.get(one)
             if attachment is not None:
                 attachment.offer(map(input_record, records))
+
+
+def reader_settings(bootstrap: str) -> dict[str, Any]:
+    """As every consumer, but an offset that is out of range is an error: to start over at the earliest record would hide what was lost."""
+    return consumer_settings(bootstrap) | {"auto_offset_reset": "none"}
 
 
 def input_record(record: Any) -> InputRecord:

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -14,7 +14,7 @@ import asyncpg
 from aiokafka.errors import KafkaError
 
 from shared.kafka import WorldChanged
-from shared.partitions.model import InputRecord, OutboxRow, PartitionId
+from shared.partitions.model import InputRecord, OutboxRow, PartitionId, Position
 from shared.partitions.partition import Halted, Limits, StatePartition
 from shared.partitions.ports import FenceLost, LogWriter, Side
 from shared.partitions.postgres import PostgresPartitionStore
@@ -41,7 +41,8 @@ class World:
     connect: Callable[[], Awaitable[asyncpg.Connection]]
     writer: LogWriter
     reader: LogReader
-    check: Callable[[StatePartition], Awaitable[None]]
+    check: Callable[[PartitionId, Mapping[str, Position], Mapping[str, Position]], Awaitable[None]]
+    on_change: Callable[[str], None]
     tokens: Callable[[], str]
     limits: Limits
 
@@ -63,6 +64,8 @@ class Worker:
         self._careful = 0
         self._serving: InputRecord | None = None
         self._condemned: dict[tuple[str, int], str] = {}
+        self._positions: Mapping[str, Position] = {}
+        self._known: Mapping[str, Position] = {}
 
     # ---------------------------------------------------------------- life
 
@@ -76,9 +79,12 @@ class Worker:
             except FenceLost as lost:
                 logger.info("%s: %s; another process serves it", self.partition, lost)
                 pause = FENCE_PAUSE_SECONDS
-            except (Halted, WorldChanged) as halted:
+            except Halted as halted:
                 self.halted = str(halted)
                 logger.error("%s", halted)
+            except WorldChanged as changed:
+                self.halted = str(changed)
+                self._world.on_change(str(changed))
             except DATA_ERRORS as error:
                 self._suspect(error)
             except (*STORE_ERRORS, KafkaError) as error:
@@ -114,6 +120,11 @@ class Worker:
         self._wake.set()
         self._queued.set()
 
+    def halt(self, reason: str) -> None:
+        """Stop, and stay stopped."""
+        self.halted = reason
+        self.stop()
+
     @property
     def is_serving(self) -> bool:
         """Whether the partition is taken over now."""
@@ -122,6 +133,14 @@ class Worker:
     def stuck_for(self) -> float:
         """Seconds since the last batch, while records wait; 0 when nothing waits."""
         return monotonic() - self.messages_at if self._state is not None and self._state.has_records else 0.0
+
+    async def look_at_log(self) -> None:
+        """Raises WorldChanged where the log is not the one that was read. What is compared is a record that an earlier look vouched
+        for: the last one applied may already come from the wrong log."""
+        if self._state is not None:
+            positions = self._positions
+            await self._world.check(self.partition, positions, self._known)
+            self._known = positions
 
     # ---------------------------------------------------------------- one ownership
 
@@ -141,7 +160,9 @@ class Worker:
             for (topic, offset), reason in self._condemned.items():
                 state.condemn(topic, offset, reason)
             self._clock = (await connection.fetchval("SELECT clock_timestamp()"), monotonic())
-            await self._world.check(state)
+            assert state.row is not None, "taken over"
+            self._positions = self._known = state.row.positions
+            await self._world.check(self.partition, self._positions, self._known)
             logger.info("%s: taken over, %d outbox rows to publish again", self.partition, len(unpublished))
             await self._publish_and_serve(state, store, unpublished)
         finally:
@@ -191,7 +212,7 @@ class Worker:
                 rows = await asyncio.shield(state.serve(1 if self._careful else None))
                 self._careful = max(0, self._careful - 1)
                 self.batches += 1
-                self._set_clock(state)
+                self._note(state)
                 self.messages_at = monotonic()
                 self._queue.extend(rows)
                 self._queued.set()
@@ -209,9 +230,10 @@ class Worker:
         read_at, ours = self._clock
         return read_at + timedelta(seconds=monotonic() - ours)
 
-    def _set_clock(self, state: StatePartition) -> None:
+    def _note(self, state: StatePartition) -> None:
         assert state.row is not None, "a served batch leaves a row"
         self._clock = (state.row.logical_time, monotonic())
+        self._positions = state.row.positions
 
     async def _wait(self, state: StatePartition) -> None:
         self._wake.clear()
