@@ -10,9 +10,13 @@ from services.allocator.core.stock.state import Reservation, SkuStock, StockReco
 
 def back(draft: Draft, sku: SkuStock, reservation: Reservation, picks: Picks) -> None:
     """Reserve these units, all of them free."""
+    pieces = reservation.pieces
     for record, units in picks:
-        _put(draft, sku, reservation, record, units)
+        pieces[record.number] = pieces.get(record.number, 0) + units
+        record.backed += units
         reservation.reserved += units
+        draft.changed_record(sku, record)
+    draft.changed_reservation(sku, reservation)
 
 
 def shrink(draft: Draft, sku: SkuStock, reservation: Reservation, units: int) -> None:
@@ -113,14 +117,6 @@ def _heal_from_worse(draft: Draft, sku: SkuStock, ranked: list[Reservation], pla
     return place
 
 
-def _put(draft: Draft, sku: SkuStock, reservation: Reservation, record: StockRecord, units: int) -> None:
-    pieces = reservation.pieces
-    pieces[record.number] = pieces.get(record.number, 0) + units
-    record.backed += units
-    draft.changed_record(sku, record)
-    draft.changed_reservation(sku, reservation)
-
-
 def _take_off(draft: Draft, sku: SkuStock, reservation: Reservation, record: StockRecord, units: int) -> int:
     """Free up to `units` of the reservation's on this record. Returns how many there were."""
     there = reservation.pieces.get(record.number, 0)
@@ -158,7 +154,8 @@ def _unflag(draft: Draft, sku: SkuStock, reservation: Reservation, record: Stock
 
 def _move_flags(draft: Draft, sku: SkuStock, reservation: Reservation, record: StockRecord, units: int) -> None:
     """Back `units` flagged ones on this record, the flags of this very record first."""
-    _put(draft, sku, reservation, record, units)
+    back(draft, sku, reservation, [(record, units)])
+    reservation.reserved -= units
     left = units - _unflag(draft, sku, reservation, record, units)
     for number in sorted(reservation.flags):
         left -= _unflag(draft, sku, reservation, sku.records[number - 1], left)

@@ -74,7 +74,7 @@ def allot(free: dict[str, int], warehouses: Iterable[str], units: int) -> list[t
 def _choose_within(sku: SkuStock, warehouse: str, strategy: Strategy, units: int, today: date, picks: Picks) -> int:
     if strategy is Strategy.FEWEST_RECORDS:
         return _fewest(sku.by_warehouse.get(warehouse, ()), units, today, picks)
-    for record in _in_order(sku, warehouse, strategy):
+    for record in sku.orders.get((warehouse, strategy._value_)) or _in_order(sku, warehouse, strategy):
         room = record.room(today)
         if room >= units:
             picks.append((record, units))
@@ -100,10 +100,11 @@ def _fewest(records: Sequence[StockRecord], units: int, today: date, picks: Pick
 
 
 def _in_order(sku: SkuStock, warehouse: str, strategy: Strategy) -> list[StockRecord]:
-    order = sku.orders.get((warehouse, strategy))
+    name = strategy._value_  # the hash of an enum member is a call of Python's
+    order = sku.orders.get((warehouse, name))
     if order is None:
         records = sku.by_warehouse.get(warehouse, [])
-        order = sku.orders[warehouse, strategy] = records if len(records) == 1 else sorted(records, key=_KEYS[strategy])
+        order = sku.orders[warehouse, name] = records if len(records) == 1 else sorted(records, key=_KEYS[strategy])
     return order
 
 

@@ -1,22 +1,16 @@
 """What a batch has decided so far: messages to send, rows that changed. One per batch; the leaves of the fold write into it."""
 
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from services.allocator.core.stock.rows import MovementRow, ReservationKey, SkuKey
 from services.allocator.core.stock.settings import StockSettings
 from services.allocator.core.stock.state import Reservation, SkuStock, StockRecord
 from shared.schemas.values import Fill
 
-
-class Sent(NamedTuple):
-    """A message on its way out. `at` is the index of the command that sent it: sends of a batch are put in this order, so that they
-    do not depend on what was cached."""
-
-    at: int
-    topic: str
-    key: str
-    message: Any
+Sent = tuple[int, str, str, Any]
+"""A message on its way out: index of the command that sent it, topic, key, message. Sends of a batch are put in the order of their
+commands, so that they do not depend on what was cached."""
 
 
 class Draft:
@@ -41,7 +35,7 @@ class Draft:
         self.movements: list[MovementRow] = []
 
     def send(self, topic: str, key: str, message: Any) -> None:
-        self.sends.append(Sent(self.at, topic, key, message))
+        self.sends.append((self.at, topic, key, message))
 
     def changed_record(self, sku: SkuStock, record: StockRecord) -> None:
         """Raises the record's version, and so the SKU's ledger version, which is one more than their sum."""

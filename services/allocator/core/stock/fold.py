@@ -7,6 +7,7 @@ needed; the caller loads it and runs again. SKUs do not touch each other within 
 
 from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 from services.allocator.core.stock import holding
@@ -76,7 +77,7 @@ class StockFold:
 
     def sends(self) -> list[Sent]:
         """What the batch sends, in the order of its commands."""
-        return sorted(self.draft.sends, key=lambda sent: sent.at) if self._deferred else self.draft.sends
+        return sorted(self.draft.sends, key=itemgetter(0)) if self._deferred else self.draft.sends
 
     def announce(self, skus: Collection[SkuKey]) -> None:
         """Tell the levels of these SKUs, all in memory. After `run`."""

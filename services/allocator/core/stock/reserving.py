@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from services.allocator.core.stock.answers import tell, tell_again
 from services.allocator.core.stock.backing import back, drop, keep_within, settle, shrink
-from services.allocator.core.stock.choosing import allot, choose, choose_allotted, free_units
+from services.allocator.core.stock.choosing import Picks, allot, choose, choose_allotted, free_units
 from services.allocator.core.stock.claims import free_for, left_for
 from services.allocator.core.stock.draft import Draft
 from services.allocator.core.stock.rows import ReservationKey
@@ -30,16 +30,32 @@ def reserve_line(draft: Draft, sku: SkuStock, command: ReserveLine) -> bool:
     """False: nothing was changed; the whole SKU must be in memory first."""
     assert command.reduce or command.fill is not Fill.ALL_OR_NOTHING, "all or nothing goes by the chain"
     key = (command.demand, command.alternative)
-    rank = (command.priority, command.demanded_at, *key)
-    want = Want(command.units, command.fill, command.warehouses, command.strategy, rank, command.reduce)
     reservation = sku.reservations.get(key)
     if reservation is not None and command.attempt <= reservation.attempt:
         return _answer_again(draft, sku, reservation, command.attempt)
+    if reservation is None and not sku.waiting_count:
+        picks = choose(sku, command.warehouses, command.strategy, command.units, draft.today)
+        if sum([units for _, units in picks]) == command.units and not command.reduce:
+            return _reserve_at_once(draft, sku, command, key, picks)
+    want = Want(
+        command.units, command.fill, command.warehouses, command.strategy, (command.priority, command.demanded_at, *key), command.reduce
+    )
     if not sku.complete and _is_short(draft, sku, reservation, want):
         return False
     reservation = reservation or _new(draft, sku, key)
     reservation.attempt = command.attempt
     reserve(draft, sku, reservation, want)
+    tell(draft, sku, reservation)
+    return True
+
+
+def _reserve_at_once(draft: Draft, sku: SkuStock, command: ReserveLine, key: ReservationKey, picks: Picks) -> bool:
+    """The common case, and the hot path: the demand is new here, nobody waits, there is enough."""
+    reservation = sku.reservations[key] = Reservation(key, draft.now)
+    reservation.attempt, reservation.fill, reservation.strategy = command.attempt, command.fill, command.strategy
+    reservation.warehouses = command.warehouses
+    reservation.rank = (command.priority, command.demanded_at, command.demand, command.alternative)
+    back(draft, sku, reservation, picks)
     tell(draft, sku, reservation)
     return True
 

@@ -88,19 +88,19 @@ class Reservation:
 
     def row(self, sku: SkuKey) -> ReservationRow:
         priority, demanded_at, demand, alternative = self.rank
-        numbers = self._numbers()
+        records, units, flags = self._piece_columns()
         return ReservationRow(
             demand, sku[1], alternative, sku[0], self.attempt, self.version, self.reserved, self.flagged, self.waiting, self.consumed,
-            self.pending, self.mark, self.fill.value, self.strategy.value, priority, demanded_at, self.warehouses,
-            numbers, tuple([self.pieces.get(number, 0) for number in numbers]),
-            tuple([self.flags.get(number, 0) for number in numbers]) if self.flags else None,
-            self.created_at, self.empty_since,
+            self.pending, self.mark, self.fill._value_, self.strategy._value_, priority, demanded_at, self.warehouses,
+            records, units, flags, self.created_at, self.empty_since,
         )  # fmt: skip
 
-    def _numbers(self) -> tuple[int, ...]:
-        if self.flags or len(self.pieces) > 1:
-            return tuple(sorted({**self.pieces, **self.flags}))
-        return tuple(self.pieces)
+    def _piece_columns(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...] | None]:
+        if not self.flags and len(self.pieces) <= 1:
+            return tuple(self.pieces), tuple(self.pieces.values()), None
+        records = tuple(sorted({**self.pieces, **self.flags}))
+        units = tuple([self.pieces.get(number, 0) for number in records])
+        return records, units, tuple([self.flags.get(number, 0) for number in records]) if self.flags else None
 
 
 def reservation_of(row: ReservationRow) -> Reservation:
@@ -146,7 +146,7 @@ class SkuStock:
         self.records: list[StockRecord] = []
         self.by_identity: dict[tuple[str, str, str | None, str | None], StockRecord] = {}
         self.by_warehouse: dict[str, list[StockRecord]] = {}
-        self.orders: dict[tuple[str, Strategy], list[StockRecord]] = {}
+        self.orders: dict[tuple[str, str], list[StockRecord]] = {}
         self.ledger_version, self.on_hand, self.flagged = 1, 0, 0
         self.waiting_count, self.wake_window, self.baton_seq = 0, 1, 0
         self.continue_at: datetime | None = None
