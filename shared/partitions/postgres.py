@@ -137,7 +137,7 @@ class PostgresPartitionStore:
         await self.connection.execute(_PUBLISHED, *self._partition)
 
 
-def _outbox_row(row: Mapping[str, Any]) -> OutboxRow:
+def _outbox_row(row: asyncpg.Record) -> OutboxRow:
     first, last = row["first_sequence"], row["last_sequence"]
     return OutboxRow(row["batch_no"], row["topic"], row["destination"], first, last, unframe(row["records"]))
 
