@@ -72,6 +72,8 @@ class Relay:
             try:
                 await self._session()
             except (KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise asyncio.CancelledError from error  # a task group that fails while it is cancelled forgets the cancel
                 failures = failures + 1 if time.monotonic() - started < CALM_SECONDS else 1
                 self._complain(error, failures)
                 await asyncio.sleep(random.uniform(0.5, 1.0) * min(5.0, 0.1 * 2**failures))  # noqa: S311  (jitter)
