@@ -11,7 +11,7 @@ import dataclasses
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import ConsumerRecord
@@ -63,6 +63,7 @@ class Projector:
     outbox: Outbox
     projections: Sequence[Projection]
     halted: str = ""
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -72,6 +73,7 @@ class Projector:
         try:
             yield
         finally:
+            self._stopping.set()
             starting.cancel()
             await asyncio.wait({starting})
             with contextlib.suppress(TimeoutError, KafkaError, OSError):
@@ -109,7 +111,8 @@ class Projector:
         )
 
         async def fold(message: Any) -> None:
-            await self._fold(projection, message.raw_message)
+            if not await self._fold(projection, message.raw_message):
+                return
             with contextlib.suppress(KafkaError):  # a rebalance: the next owner folds the same again, which changes nothing
                 await message.ack()
 
@@ -123,18 +126,22 @@ class Projector:
                 log.warning("projections of %s wait for Kafka: %s", self.service, error)
                 await asyncio.sleep(2.0)
 
-    async def _fold(self, projection: Projection, records: Sequence[ConsumerRecord]) -> None:
-        """Fold a batch, however long it takes. Raising would lose it: FastStream goes on with the next (faststream#1980)."""
+    async def _fold(self, projection: Projection, records: Sequence[ConsumerRecord]) -> bool:
+        """Fold a batch, however long it takes. Raising would lose it: FastStream goes on with the next (faststream#1980). False: the
+        service stops, and the batch is not folded."""
         failures = 0
-        while True:
+        while not self._stopping.is_set():
             try:
                 await self._fold_once(projection, records)
                 self.halted = ""
-                return
+                return True
             except Exception as error:
                 failures += 1
                 metrics.PROJECTION_FAILURES.labels(service=self.service).inc()
-                await asyncio.sleep(self._pause(projection, error, failures))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._pause(projection, error, failures)):
+                        await self._stopping.wait()
+        return False
 
     def _pause(self, projection: Projection, error: Exception, failures: int) -> float:
         if classify(error) is Fault.RETRY:

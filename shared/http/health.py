@@ -29,7 +29,7 @@ async def ready(platform: Serving) -> JSONResponse:
         "postgres": "answers" if answers else "does not answer",
         "kafka": "answers" if platform.relay.healthy else "does not take events; they wait in the outbox",
         "outbox_rows": platform.relay.backlog_rows,
-    }
+    } | {name: tell() for name, tell in platform.conditions.items()}
     return JSONResponse(state, 200 if answers else 503, None if answers else {"Retry-After": "2"})
 
 

@@ -144,5 +144,5 @@ def _hash(pepper: bytes, secret: str) -> bytes:
 
 
 def _who(detail: str) -> Problem:
-    remedy = "send Authorization: Bearer em_…; `earmark keys create MERCHANT` makes a key and prints it once"
+    remedy = "send Authorization: Bearer em_…; `earmark key create MERCHANT` makes a key and prints it once"
     return Problem(401, "api_key", detail, field="Authorization", remedy=remedy, headers={"WWW-Authenticate": "Bearer"})

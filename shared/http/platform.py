@@ -4,9 +4,9 @@ import asyncio
 import hashlib
 import hmac
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -44,6 +44,8 @@ class Platform:
     cursor_key: bytes
     read_only: bool = False
     """Takes no commands: no relay, nobody waits, no replies are kept."""
+    conditions: dict[str, Callable[[], str]] = field(default_factory=dict)
+    """What else `/health/ready` tells of, by name: whoever runs beside the service puts itself in."""
 
     @classmethod
     def open(cls, settings: Settings, service: str, *, read_only: bool = False) -> "Platform":

@@ -14,7 +14,7 @@ from shared.http.keys import scope_of
 from shared.http.problems import Problem, problems
 
 BODY_SECONDS = 15.0
-_BEARER = HTTPBearer(auto_error=False, description="`em_<id>.<secret>`, made by `earmark keys create`")
+_BEARER = HTTPBearer(auto_error=False, description="`em_<id>.<secret>`, made by `earmark key create`")
 
 
 def router(*, max_body_bytes: int | None = None, **more: Any) -> APIRouter:
