@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,14 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from services.console import dead_letter_commands, key_commands
-from services.console.dead_letters import LetterRefused
 from services.console.demo.command import demo
-from services.console.demo.order_lines import FileRefused
-from services.console.demo.shop import DemoError
-from services.console.options import DEFAULT_FOLDER, AsJson, Folder, NothingUp, console, progress
-from services.console.processes import SERVICES, ServiceDidNotStart, Stack
+from services.console.errors import ConsoleError
+from services.console.options import DEFAULT_FOLDER, AsJson, Folder, console, progress
+from services.console.processes import SERVICES, Stack
 from shared.database import DatabaseError
-from shared.http.keys import MerchantRefused
 from shared.kafka import KafkaUnreachable, WorldChanged
 from shared.local.errors import LocalStackError
 from shared.settings import SettingRefused, settings
@@ -36,19 +32,7 @@ app.command()(demo)
 app.add_typer(key_commands.app, name="key")
 app.add_typer(dead_letter_commands.app, name="dead-letters")
 
-_EXPECTED = (
-    LocalStackError,
-    ServiceDidNotStart,
-    KafkaUnreachable,
-    WorldChanged,
-    DatabaseError,
-    SettingRefused,
-    NothingUp,
-    FileRefused,
-    DemoError,
-    MerchantRefused,
-    LetterRefused,
-)
+_EXPECTED = (ConsoleError, LocalStackError, KafkaUnreachable, WorldChanged, DatabaseError, SettingRefused)
 
 
 @app.command()
@@ -116,7 +100,6 @@ def migrate() -> None:
 
 def guarded(command: Callable[[], None]) -> int:
     """Run it; an expected failure becomes one clear sentence and exit status 1, Ctrl-C becomes 130."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         command()
     except _EXPECTED as error:
@@ -130,12 +113,3 @@ def guarded(command: Callable[[], None]) -> int:
             sys.stdout.close()
         return 1
     return 0
-
-
-def main() -> None:
-    """The entry point of the `earmark` program."""
-    sys.exit(guarded(app))
-
-
-if __name__ == "__main__":
-    main()

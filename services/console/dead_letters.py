@@ -15,6 +15,7 @@ import httpx
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.console.errors import ConsoleError
 from shared import database
 from shared.http.keys import READ, WRITE, create_api_key
 from shared.kafka import KafkaLogWriter
@@ -30,7 +31,7 @@ _LETTERS = f"""
     UNION ALL SELECT 'allocator' AS service, {_COLUMNS} FROM allocator.dead_letter"""
 
 
-class LetterRefused(Exception):
+class LetterRefused(ConsoleError):
     """The dead letter is not there, or cannot be settled like that. `earmark dead-letters list` shows those that wait."""
 
 

@@ -9,11 +9,16 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.console.errors import ConsoleError
 from shared import database
-from shared.http.keys import READ, WRITE, NewKey, create_api_key, revoke_api_key
+from shared.http.keys import READ, WRITE, MerchantRefused, NewKey, create_api_key, revoke_api_key
 from shared.settings import Settings
 
 _FIRST = 0x6B657931  # one at a time: two `earmark up` at once make one first key
+
+
+class KeyRefused(ConsoleError):
+    """No such key can be made. The message says what is wrong with the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +54,13 @@ async def first_key(settings: Settings, merchant: str) -> str | None:
 
 
 async def create(settings: Settings, merchant: str, name: str = "", *, read_only: bool = False) -> NewKey:
-    """A new key of the merchant. Raises MerchantRefused."""
+    """A new key of the merchant. Raises KeyRefused."""
     async with _changing(settings) as connection:
         scopes = (READ,) if read_only else (READ, WRITE)
-        return await create_api_key(connection, merchant, pepper=settings.pepper, name=name, scopes=scopes)
+        try:
+            return await create_api_key(connection, merchant, pepper=settings.pepper, name=name, scopes=scopes)
+        except MerchantRefused as error:
+            raise KeyRefused(str(error)) from error
 
 
 async def revoke(settings: Settings, key_id: str) -> bool:

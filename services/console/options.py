@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from services.console.errors import ConsoleError
 from services.console.processes import Stack
 from shared.settings import Settings, settings
 
@@ -16,7 +17,7 @@ Folder = Annotated[Path, typer.Option("--data", envvar="EARMARK_DATA", help="Whe
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else there.")]
 
 
-class NothingUp(Exception):
+class NothingUp(ConsoleError):
     """There is no running Earmark to ask. Run `earmark up` first, or name Postgres with EARMARK_POSTGRES."""
 
 

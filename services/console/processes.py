@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 
+from services.console.errors import ConsoleError
 from shared.local import process
 from shared.local.ports import free_ports, is_free
 from shared.local.stack import LocalStack
@@ -25,7 +26,7 @@ STOP_SECONDS = 20
 SERVICES = ("orders", "inventory", "allocator")
 
 
-class ServiceDidNotStart(Exception):
+class ServiceDidNotStart(ConsoleError):
     """A service did not become ready. Its log says why."""
 
 

@@ -6,10 +6,6 @@ from typing import Annotated
 
 import typer
 
-from services.console.demo.display import display
-from services.console.demo.order_lines import generate, read_file
-from services.console.demo.plan import plan
-from services.console.demo.script import perform
 from services.console.options import DEFAULT_FOLDER, AsJson, Folder
 
 Orders = Annotated[
@@ -28,6 +24,12 @@ def demo(
 ) -> None:
     """Show the whole flow on a real Kafka and a real Postgres, started for it: stock is received, orders are posted, allocation events
     arrive; then a restock, an adjustment and a cancel, and `earmark verify` proves the books. Exit status 0 when everything held."""
+    # Here, because every other command would load all of it too.
+    from services.console.demo.display import display
+    from services.console.demo.order_lines import generate, read_file
+    from services.console.demo.plan import plan
+    from services.console.demo.script import perform
+
     reading = read_file(orders) if orders else generate(count, seed)
     facts = perform(plan(reading, seed), folder / "demo", display(as_json=as_json), keep=keep)
     if as_json:

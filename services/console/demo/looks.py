@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.console.demo.facts import Check, Facts, Story, Summary
+from services.console.demo.plan import NO_ORDER
 from services.console.demo.tally import Tally, Telling
 
 WORDS = {
@@ -158,14 +159,13 @@ def summary(found: Summary) -> RenderableType:
     figures = Table.grid(padding=(0, 2))
     figures.add_column(style="dim", no_wrap=True)
     figures.add_column()
-    figures.add_row("reservations", f"{found.reservations:,} lines hold {found.reserved_units:,} of {found.wanted_units:,} units wanted")
+    figures.add_row("reserved", f"{found.reserved_units:,} of {found.wanted_units:,} units wanted, on {found.reservations:,} lines")
     figures.add_row("throughput", f"{found.orders_per_second:,.0f} orders/s, {found.lines_per_second:,.0f} lines/s, posted to decided")
-    figures.add_row(
-        "latency",
-        f"p50 {found.latency_p50_ms:,.0f} ms, p99 {found.latency_p99_ms:,.0f} ms from post to decision, each order measured",
-    )
+    figures.add_row("latency", f"p50 {found.latency_p50_ms:,.0f} ms, p99 {found.latency_p99_ms:,.0f} ms, post to decision, per order")
     for reason, count in found.left_out.items():
-        figures.add_row("left out", f"{count:,} {'cancellations' if reason == 'no order to cancel' else 'rows'}: {reason}")
+        figures.add_row("left out", f"{count:,} {'cancellations' if reason == NO_ORDER else 'rows'}: {reason}")
+    for reason, count in found.refused.items():
+        figures.add_row("refused", f"{count:,} {'order' if count == 1 else 'orders'}: {reason}")
     return Group("", indented(table, 12), "", indented(figures, 12), "")
 
 
@@ -220,6 +220,12 @@ def verdict(facts: Facts) -> RenderableType:
         return Group(indented(said), "")
     complaints = [indented(Text(f"✗ {complaint}", style="red"), 5) for complaint in facts.complaints]
     return Group(indented(Text("Not everything held:", style="bold red")), *complaints, "")
+
+
+def gone(facts: Facts) -> RenderableType:
+    """After everything was stopped and removed."""
+    how = "It is over" if facts.seconds else "Stopped"
+    return indented(Text(f"{how}: nothing is left running, its data is removed.\n", style="dim"))
 
 
 def kept(addresses: Mapping[str, str]) -> RenderableType:

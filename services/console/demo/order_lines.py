@@ -14,13 +14,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from services.console.errors import ConsoleError
+
 NEEDED = ("InvoiceNo", "StockCode", "Quantity")
 _SKU = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9 _.\-]{0,62}[A-Za-z0-9_.\-])?$")
 _NUMBER = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$")
 MAX_LINES = 1_000
 
 
-class FileRefused(Exception):
+class FileRefused(ConsoleError):
     """The file of order lines cannot be used. Give a CSV (or .csv.gz) with the columns InvoiceNo, StockCode and Quantity."""
 
 
@@ -47,13 +49,14 @@ def read_file(path: Path) -> Reading:
     """Read a file of any size that memory holds as orders. Raises FileRefused."""
     try:
         with (
-            gzip.open(path, "rt", encoding="utf-8", errors="replace")
+            gzip.open(path, "rt", encoding="utf-8-sig", errors="replace")
             if path.suffix == ".gz"
-            else path.open(encoding="utf-8", errors="replace", newline="") as file
+            else path.open(encoding="utf-8-sig", errors="replace", newline="") as file
         ):
             return read_rows(csv.DictReader(file))
-    except (OSError, csv.Error, EOFError) as error:
-        raise FileRefused(f"{path}: {error}") from error
+    except (OSError, csv.Error, EOFError, FileRefused) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise FileRefused(f"{path}: {reason}; give a CSV (or .csv.gz) with the columns {', '.join(NEEDED)}") from error
 
 
 def read_rows(rows: Iterable[dict[str, str]]) -> Reading:
@@ -67,6 +70,9 @@ def read_rows(rows: Iterable[dict[str, str]]) -> Reading:
         raise FileRefused("no rows")
     for invoice, lines in invoices.items():
         _add_order(reading, invoice, lines)
+    if not any(not order.cancels for order in reading.orders):
+        reasons = "; ".join(f"{count} rows: {reason}" for reason, count in reading.left_out.items())
+        raise FileRefused(f"no usable orders{f' ({reasons})' if reasons else ''}")
     return reading
 
 

@@ -81,6 +81,7 @@ def perform(plan: Plan, folder: Path, display: Display, *, keep: bool) -> Facts:
     finally:
         if not stays:
             stack.clean()
+            display.show(looks.gone(facts))
     return facts
 
 

@@ -16,6 +16,7 @@ import httpx
 
 from services.console.demo.order_lines import ShopOrder
 from services.console.demo.plan import ANNEX, BINS, MAIN, WAREHOUSES, Receipt, ships_whole
+from services.console.errors import ConsoleError
 from shared.schemas.values import Fill
 
 MANY = 2_000
@@ -26,7 +27,7 @@ WAIT_SECONDS = 20
 Item = TypeVar("Item")
 
 
-class DemoError(Exception):
+class DemoError(ConsoleError):
     """The demo could not go on. Run it again; if it stays, the logs of the services in the demo's folder say more."""
 
 
