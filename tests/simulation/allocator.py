@@ -1,0 +1,101 @@
+"""The allocator as the business of a simulated installation: the real sides over memory, the outside world, and the checks."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from services.allocator.core.policy import DemandSettings, PolicySettings, Timing
+from services.allocator.core.stock.settings import StockSettings
+from services.allocator.demand_side import DemandSide
+from services.allocator.stock_side import StockSide
+from services.allocator.store.demand_memory import MemoryDemandStorage
+from services.allocator.store.stock_memory import MemoryStockStorage
+from shared.partitions.memory import MemoryPartitionStore
+from shared.partitions.model import InputRecord, PartitionId
+from shared.partitions.ports import Side
+from shared.schemas import wire
+from shared.schemas.topics import ALLOCATIONS
+from tests.simulation.demand_checks import DemandChecks
+from tests.simulation.published_checks import PublishedChecks
+from tests.simulation.shop import Shop, habits
+from tests.simulation.stock_checks import StockChecks
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+STEPS_OF_A_BATCH = 12
+INPUTS: dict[str, tuple[str, ...]] = {"stock": StockSide.inputs, "demand": DemandSide.inputs}
+
+
+class AllocatorBusiness:
+    """See `Business`."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        random = world.random
+        self.shop = Shop(world, habits(random))
+        one_of, batch_seconds = random.choice, STEPS_OF_A_BATCH * world.step_ms / 1_000
+        self.stock_settings = StockSettings(
+            serve_limit=one_of((1, 2, 5, 100)),
+            window_limit=one_of((1, 2, 4, 64)),
+            baton_seconds=batch_seconds * one_of((20, 60, 200, 2_000)),
+            level_interval_ms=one_of((0, 50, 250, 2_000)),
+            cache_rows=one_of((0, 3, 30, 200_000)),
+        )
+        self.demand_settings = DemandSettings(
+            policy=PolicySettings(default_warehouses=self.shop.habits.warehouses),
+            timing=Timing(
+                attempt=timedelta(seconds=batch_seconds * one_of((5, 20, 60, 200, 2_000))),
+                pause=timedelta(seconds=batch_seconds * one_of((5, 30, 100))),
+            ),
+            cached_lines=one_of((0, 3, 20_000)),
+        )
+        self._restocks = random.randint(0, 3)
+        self.stock = StockChecks(world)
+        self.demand = DemandChecks(world, self.shop, self.stock)
+        self.published = PublishedChecks(world, self.shop, self.stock)
+
+    def inputs(self, partition: PartitionId) -> tuple[str, ...]:
+        """See `Business`."""
+        return INPUTS[partition.side]
+
+    def step_bound(self) -> int:
+        """See `Business`."""
+        return 60_000
+
+    def side(self, partition: PartitionId, store: MemoryPartitionStore) -> Side:
+        """See `Business`."""
+        if partition.side == "stock":
+            return StockSide(MemoryStockStorage(store.current), self.stock_settings)
+        return DemandSide(MemoryDemandStorage(store.current), self.demand_settings)
+
+    def input(self) -> bool:
+        """See `Business`."""
+        return self.shop.act()
+
+    def deliver(self, *, faults: bool) -> bool:
+        """See `Business`."""
+        return self.shop.deliver(faults=faults)
+
+    def appended(self, record: InputRecord) -> None:
+        """The owner of an order reads what the allocator tells of it."""
+        if record.topic == ALLOCATIONS.name:
+            for message in wire.decode(record.value, wire.header_map(record.headers), {"allocation_changed"}):
+                self.shop.hear(message)
+
+    def check_committed(self, staged: Any) -> None:
+        """See `Business`."""
+        self.stock.applied(staged)
+
+    def check_quiet(self) -> None:
+        """See `Business`."""
+        self.stock.quiet()
+        self.demand.quiet()
+        self.published.quiet()
+
+    def disturb_quiet(self) -> bool:
+        """See `Business`."""
+        self._restocks -= 1
+        if self._restocks < 0:
+            return False
+        self.shop.restock()
+        return True

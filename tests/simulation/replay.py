@@ -1,0 +1,63 @@
+"""Pure replay: a partition's logs through a fresh side, in the cuts that the batch rows hold, must give the stored outbox again.
+
+Memory is thrown away between batches at random, so it is shown too that no decision depends on what happened to be cached.
+"""
+
+from typing import TYPE_CHECKING
+
+from shared.partitions.memory import MemoryDatabase, MemoryPartitionStore
+from shared.partitions.model import Batch, OutboxRow, PartitionId
+from shared.partitions.partition import Limits, StatePartition
+from tests.simulation.failed import Failed
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+_NO_LIMITS = Limits(messages=10**9, backlog=10**9)
+
+
+def replay(world: "World", partition: PartitionId, batches: list[Batch]) -> None:
+    """Raises Failed at the first batch that comes out otherwise."""
+    coroutine = _replay(world, partition, batches)
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return
+    raise AssertionError("nothing in a replay waits")
+
+
+async def _replay(world: "World", partition: PartitionId, batches: list[Batch]) -> None:
+    time = world.clock()
+    database = MemoryDatabase(lambda: time)
+    forget = world.random.choice((0.0, 0.2, 1.0))
+    state: StatePartition | None = None
+    for batch in batches:
+        time = batch.logical_time
+        if state is None or world.random.random() < forget:
+            store = MemoryPartitionStore(database)
+            state = StatePartition(partition, world.business.side(partition, store), store, world.counts, lambda: "replay", _NO_LIMITS)
+            await state.take_over("replay")
+        for topic, (first, after) in batch.offsets.items():
+            state.offer(world.kafka.logs[topic, partition.number].between(first, after))
+        _compare(world, partition, batch, await state.serve())
+
+
+def _compare(world: "World", partition: PartitionId, batch: Batch, again: list[OutboxRow]) -> None:
+    table = world.database.table("outbox")
+    for row in again:
+        stored = table.get((partition, batch.batch_no, row.topic, row.destination))
+        if stored is None or stored.records != row.records or stored.first_sequence != row.first_sequence:
+            raise Failed(f"replay of {partition} batch {batch.batch_no} says other things on {row.topic}: {difference(stored, row)}")
+    last = again[-1].last_sequence if again else batch.first_sequence - 1
+    if last != batch.last_sequence:
+        raise Failed(f"replay of {partition} batch {batch.batch_no} ends at sequence {last}, it was {batch.last_sequence}")
+
+
+def difference(stored: OutboxRow | None, row: OutboxRow) -> str:
+    """The first record that differs, both ways."""
+    if stored is None:
+        return f"only now {row.records[0].value[:400]!r}"
+    for before, now in zip(stored.records, row.records, strict=False):
+        if before != now:
+            return f"then {before.headers} {before.value[:2000]!r}, now {now.headers} {now.value[:2000]!r}"
+    return f"then {len(stored.records)} records, now {len(row.records)}"

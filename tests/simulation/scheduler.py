@@ -1,0 +1,115 @@
+"""One seeded scheduler owns time and order. It drives every coroutine by hand, so it can stop, end or continue any of them at any await.
+
+Knows nothing of what the coroutines do. There is no asyncio loop: an await that reaches the scheduler is `pause` or `park`.
+"""
+
+import types
+from collections.abc import Callable, Coroutine, Generator
+from random import Random
+from typing import Any
+
+Ended = Callable[["Task", BaseException | None], None]
+"""Told when a coroutine came to its end by itself, with the exception that ended it, if any."""
+
+
+@types.coroutine
+def pause() -> Generator[None, None, None]:
+    """Let the scheduler do something else first, or nothing ever again."""
+    yield None
+
+
+@types.coroutine
+def park(until_ms: int | None = None) -> Generator[int | None, None, None]:
+    """Sleep until woken, or until the time given."""
+    yield -1 if until_ms is None else until_ms
+
+
+class Task:
+    """A coroutine on the scheduler. `owner` is the simulated process that it belongs to; a frozen owner's tasks do not run."""
+
+    __slots__ = ("coroutine", "ended", "name", "owner", "parked", "until_ms")
+
+    def __init__(self, name: str, owner: "Owner", coroutine: Coroutine[Any, Any, None], ended: Ended) -> None:
+        self.name, self.owner, self.coroutine, self.ended = name, owner, coroutine, ended
+        self.parked = False
+        self.until_ms: int | None = None
+
+
+class Owner:
+    """Whoever tasks belong to: they can be frozen together, as SIGSTOP does."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.frozen = name, False
+
+
+class Scheduler:
+    """Runs one step of one task at a time, drawn from the seed."""
+
+    def __init__(self, random: Random) -> None:
+        self.random, self.now_ms, self.steps = random, 0, 0
+        self.tasks: list[Task] = []
+        self.current: Task | None = None
+
+    def spawn(self, name: str, owner: Owner, coroutine: Coroutine[Any, Any, None], ended: Ended) -> Task:
+        """Start a task."""
+        task = Task(name, owner, coroutine, ended)
+        self.tasks.append(task)
+        return task
+
+    def end(self, task: Task) -> None:
+        """End a task where it stands; its `ended` is not told."""
+        if task in self.tasks:
+            self.tasks.remove(task)
+            if task is not self.current:
+                task.coroutine.close()
+
+    @staticmethod
+    def wake(task: Task) -> None:
+        """Let a parked task go on."""
+        task.parked, task.until_ms = False, None
+
+    def runnable(self) -> list[Task]:
+        """The tasks that could make a step now."""
+        return [task for task in self.tasks if not task.parked and not task.owner.frozen]
+
+    def step(self, ready: list[Task] | None = None) -> bool:
+        """One step of one task. False if none can."""
+        ready = self.runnable() if ready is None else ready
+        if not ready:
+            return False
+        self._run(ready[int(self.random.random() * len(ready))])
+        return True
+
+    def _run(self, task: Task) -> None:
+        self.steps += 1
+        self.current = task
+        try:
+            asked = task.coroutine.send(None)
+        except StopIteration:
+            self._over(task, None)
+        except BaseException as error:  # whoever started the task judges it
+            self._over(task, error)
+        else:
+            if asked is not None:
+                task.parked, task.until_ms = True, None if asked < 0 else asked
+        finally:
+            self.current = None
+
+    def _over(self, task: Task, error: BaseException | None) -> None:
+        self.current = None
+        if task in self.tasks:
+            self.tasks.remove(task)
+        task.ended(task, error)
+
+    def wake_at(self) -> int | None:
+        """When the next parked task wants to go on by itself."""
+        return min((task.until_ms for task in self.tasks if task.until_ms is not None and not task.owner.frozen), default=None)
+
+    def advance(self, milliseconds: int) -> None:
+        """Time passes."""
+        if not milliseconds:
+            return
+        self.now_ms += milliseconds
+        for task in self.tasks:
+            if task.until_ms is not None and task.until_ms <= self.now_ms:
+                self.wake(task)

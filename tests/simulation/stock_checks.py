@@ -1,0 +1,100 @@
+"""The stock side's promises, checked on what is committed: after every transaction, and at rest."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from services.allocator.core.stock.rows import BatonRow, MovementRow, QueueRow, RecordRow, ReservationRow
+from services.allocator.store.demand_memory import TABLE as DEMANDS
+from shared.partitions.memory import GONE
+from tests.simulation.books import Sku, SkuBooks, check_movements, check_nobody_asleep, check_sku
+from tests.simulation.single_checks import check_demand, check_reservation, only_message
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+_ROWS = (RecordRow, ReservationRow, MovementRow, BatonRow, QueueRow)
+
+
+class StockChecks:
+    """Keeps books of every SKU from the writes of every transaction."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        self.skus: dict[Sku, SkuBooks] = defaultdict(SkuBooks)
+        self._demands: dict[str, Any] = {}
+        self._known: dict[tuple[str, Any], Any] = {}
+
+    def applied(self, staged: dict[str, dict[Any, Any]]) -> None:
+        """A transaction took effect."""
+        if "batch" not in staged:
+            return
+        (((partition, _), batch),) = staged["batch"].items()
+        message = only_message(self.world, partition, batch)
+        touched: dict[Sku, SkuBooks] = {}
+        for table, rows in staged.items():
+            for key, value in rows.items():
+                row = _row_of(self._known.pop((table, key), None)) if value is GONE else _row_of(value)
+                if row is not None:
+                    name = row.merchant, row.sku
+                    touched.setdefault(name, self.skus[name].copy())
+                    self._book(row, gone=value is GONE)
+                    if value is not GONE:
+                        self._known[table, key] = row
+        today = batch.logical_time.date()
+        for name, before in touched.items():
+            check_sku(name, self.skus[name], today)
+            check_reservation(name, message, before, self.skus[name], today)
+        for demand, row in staged.get(DEMANDS, {}).items():
+            check_demand(message, self._demands.get(demand), row)
+            self._demands[demand] = row
+
+    def _book(self, row: Any, *, gone: bool) -> None:
+        sku = self.skus[row.merchant, row.sku]
+        match row:
+            case RecordRow():
+                sku.records[row.record] = row
+            case ReservationRow():
+                _put(sku.reservations, (row.demand, row.alternative), row, gone=gone)
+            case BatonRow():
+                _put(sku.batons, (row.demand, row.alternative), row, gone=gone)
+            case QueueRow():
+                sku.queue = None if gone else row
+            case MovementRow():
+                sku.movements.append(row)
+
+    def today(self) -> date:
+        """The date by which the stock side last decided, at rest."""
+        rows = self.world.database.table("partition").values()
+        latest: date = max(self.world.clock(), *(row["logical_time"] for row in rows)).date()
+        return latest
+
+    def of_demand(self, demand: str) -> Iterator[ReservationRow]:
+        """What the stock side knows of a demand, SKU by SKU."""
+        for sku in self.skus.values():
+            for (name, _), row in sku.reservations.items():
+                if name == demand:
+                    yield row
+
+    def quiet(self) -> None:
+        """At rest."""
+        for name, sku in self.skus.items():
+            check_movements(name, sku)
+            check_nobody_asleep(name, sku, self.today())
+
+
+def _put(rows: dict[Any, Any], key: Any, row: Any, *, gone: bool) -> None:
+    if gone:
+        rows.pop(key, None)
+    else:
+        rows[key] = row
+
+
+def _row_of(value: Any) -> Any:
+    """The stock row in a stored value, however it is wrapped; None for everybody else's."""
+    if isinstance(value, _ROWS):
+        return value
+    if isinstance(value, tuple):
+        return next((one for one in value if isinstance(one, _ROWS)), None)
+    return None

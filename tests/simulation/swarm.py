@@ -1,0 +1,56 @@
+"""What a seed draws before anything happens: sizes, limits and rates of faults. Every seed has another mix (swarm testing)."""
+
+from dataclasses import dataclass
+from random import Random
+
+from shared.partitions.partition import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Swarm:
+    """Rates are per step or per occasion, between 0 and 1; times are in milliseconds of simulated time."""
+
+    stock_partitions: int
+    demand_partitions: int
+    processes: int
+    limits: Limits
+    read_at_once: int
+    tick_ms: int
+    input: float
+    repeat: float
+    poison: float
+    crash: float
+    crash_at_point: float
+    freeze: float
+    rebalance: float
+    commit_lost: float
+    statement_lost: float
+    producer_failure: float
+    hole: float
+    clock_jump: float
+
+
+def draw(random: Random) -> Swarm:
+    """The swarm of a seed. Half of the seeds are calm in any one respect, so that the rest gets far."""
+    one_of = random.choice
+    faulty = random.random() < 0.8
+    return Swarm(
+        stock_partitions=random.randint(1, 3),
+        demand_partitions=random.randint(1, 2),
+        processes=random.randint(1, 3),
+        limits=Limits(messages=one_of((1, 2, 4, 12, 50)), backlog=one_of((1, 3, 20, 1_000))),
+        read_at_once=one_of((1, 3, 10, 50)),
+        tick_ms=one_of((0, 1, 1, 5, 40)),
+        input=one_of((0.01, 0.03, 0.1)),
+        repeat=one_of((0, 0.1, 0.4)),
+        poison=one_of((0, 0, 0.05)),
+        crash=one_of((0, 0, 0.001, 0.003)) * faulty,
+        crash_at_point=one_of((0, 0, 0.002, 0.01)) * faulty,
+        freeze=one_of((0, 0, 0.002, 0.005)) * faulty,
+        rebalance=one_of((0, 0.001, 0.004)) * faulty,
+        commit_lost=one_of((0, 0, 0.02, 0.1)) * faulty,
+        statement_lost=one_of((0, 0, 0.001, 0.005)) * faulty,
+        producer_failure=one_of((0, 0, 0.01, 0.05)) * faulty,
+        hole=one_of((0, 0, 0.1)),
+        clock_jump=one_of((0, 0, 0.001)) * faulty,
+    )

@@ -1,0 +1,341 @@
+"""A simulated installation: Kafka, Postgres, a consumer group and some allocator processes, all driven by one seed.
+
+Knows no business: a `Business` brings the sides, the inputs and its own checks. A run is a time of faults, a drain without faults, checks
+of the quiet system, and a replay of the logs.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any, Protocol
+
+from shared.partitions import crash
+from shared.partitions.memory import ConnectionLost, MemoryDatabase, MemoryPartitionStore
+from shared.partitions.model import InputRecord, PartitionId
+from shared.partitions.partition import StatePartition
+from shared.partitions.ports import Side
+from shared.schemas.topics import TOPICS
+from tests.simulation.driver import Ownership, Process
+from tests.simulation.engine_checks import EngineChecks
+from tests.simulation.failed import Failed
+from tests.simulation.flaw import Flaw
+from tests.simulation.kafka import Kafka
+from tests.simulation.scheduler import Scheduler, pause
+from tests.simulation.swarm import Swarm, draw
+
+START = datetime(2026, 1, 1, 23, 58, tzinfo=UTC)
+"""Shortly before midnight: lots end at the change of the day."""
+IDLE_IN_TRANSACTION_STEPS = 1_500
+"""After so long in a transaction the server ends the session of a process that does not move."""
+
+
+class ProcessDied(BaseException):
+    """A simulated kill -9, raised at a crash point; never caught by the code under test."""
+
+
+class Business(Protocol):
+    """What the simulated installation is about."""
+
+    def inputs(self, partition: PartitionId) -> tuple[str, ...]:
+        """The topics that a partition reads."""
+
+    def step_bound(self) -> int:
+        """More steps than this a drain must not take."""
+
+    def side(self, partition: PartitionId, store: MemoryPartitionStore) -> Side:
+        """A fresh side over a connection."""
+
+    def input(self) -> bool:
+        """Somebody does something: an order, a receipt, an edit. False when nothing more will be done."""
+
+    def deliver(self, *, faults: bool) -> bool:
+        """One message on its way reaches Kafka, perhaps twice. False if none is on its way."""
+
+    def appended(self, record: InputRecord) -> None:
+        """A record reached Kafka."""
+
+    def check_committed(self, staged: Mapping[str, Mapping[Any, Any]]) -> None:
+        """After every transaction that took effect."""
+
+    def check_quiet(self) -> None:
+        """When everything has drained."""
+
+    def disturb_quiet(self) -> bool:
+        """One more small thing happens to the quiet system. False when that was enough."""
+
+
+class World:
+    """The installation. `flaw` may replace parts of it, to prove that the checks bite."""
+
+    def __init__(self, seed: int, business: Callable[["World"], Business], flaw: Flaw | None = None, trace: bool = False) -> None:
+        self.seed, self.trace, self.flaw = seed, trace, flaw or Flaw()
+        self.flaw.world = self
+        self.random = Random(seed)
+        self.swarm: Swarm = draw(self.random)
+        self.scheduler = Scheduler(self.random)
+        self.step_ms = max(1, self.swarm.tick_ms)
+        self.faults = True
+        self.counts = {t.name: self.swarm.stock_partitions if t.side == "stock" else self.swarm.demand_partitions for t in TOPICS}
+        self.tally: Counter[str] = Counter()
+        self.clock_offset_ms = 0
+        self.kafka = Kafka(self.counts, self.scheduler, self.swarm.hole)
+        self.database = MemoryDatabase(self.clock, self._statement, self._fate_of_commit)
+        self.processes = [Process(f"p{n}") for n in range(self.swarm.processes)]
+        self.group: dict[PartitionId, Process] = {}
+        self.checks = EngineChecks(self)
+        self.business = business(self)
+        self.kafka.on_append = self._appended
+        self.database.on_applied = self._applied
+
+    # ---------------------------------------------------------------- what the parts ask
+
+    def at_ms(self, milliseconds: int) -> datetime:
+        """Simulated time as a time."""
+        return START + timedelta(milliseconds=milliseconds)
+
+    def clock(self) -> datetime:
+        """The database's clock. It may jump."""
+        return self.at_ms(self.scheduler.now_ms + self.clock_offset_ms)
+
+    def count(self, what: str) -> None:
+        """Something worth counting happened."""
+        self.tally[what] += 1
+        self.say(what)
+
+    def say(self, *what: object) -> None:
+        """One line of the trace."""
+        if self.trace:
+            task = self.scheduler.current
+            print(f"{self.scheduler.now_ms:>8} {task.name if task else '-':<22}", *what)
+
+    def chance(self, rate: float) -> bool:
+        """Whether a fault of this rate happens now."""
+        return self.faults and rate > 0 and self.random.random() < rate
+
+    async def _statement(self) -> None:
+        await pause()
+        if self.chance(self.swarm.statement_lost):
+            raise ConnectionLost
+
+    def _fate_of_commit(self) -> str:
+        if not self.chance(self.swarm.commit_lost):
+            return "answered"
+        fate = self.random.choice(("lost_before", "lost_after"))
+        self.count(f"commit {fate}")
+        return fate
+
+    def connect(self) -> MemoryPartitionStore:
+        """A connection of its own."""
+        return self.flaw.store(self.database)
+
+    def disconnect(self, store: MemoryPartitionStore) -> None:
+        """The server rolls back what was open."""
+        store.drop()
+
+    def state_partition(self, partition: PartitionId, store: MemoryPartitionStore) -> StatePartition:
+        """The real thing, over a connection."""
+        side = self.business.side(partition, store)
+        return self.flaw.state_partition(partition, side, store, self.counts, self._token, self.swarm.limits)
+
+    def _token(self) -> str:
+        return f"{self.random.getrandbits(128):032x}"
+
+    def _appended(self, record: InputRecord) -> None:
+        self.checks.appended(record)
+        self.business.appended(record)
+
+    def _applied(self, staged: Mapping[str, Mapping[Any, Any]]) -> None:
+        self.checks.applied(staged)
+        self.business.check_committed(staged)
+
+    # ---------------------------------------------------------------- the group and its processes
+
+    def partitions(self) -> list[PartitionId]:
+        """Every state partition."""
+        stock = [PartitionId("stock", number) for number in range(self.swarm.stock_partitions)]
+        return stock + [PartitionId("demand", number) for number in range(self.swarm.demand_partitions)]
+
+    def rebalance(self) -> None:
+        """The group hands the partitions out anew. Who had one may not know it yet."""
+        living = [process for process in self.processes if process.alive and not process.frozen]
+        if living:
+            self.count("rebalance")
+            self.group = {partition: self._assignee(partition, living) for partition in self.partitions()}
+
+    def _assignee(self, partition: PartitionId, living: list[Process]) -> Process:
+        present = self.group.get(partition)
+        return present if present in living and self.random.random() < 0.5 else self.random.choice(living)
+
+    def tell(self, process: Process, patient: bool | None = None) -> None:
+        """A process hears what the group decided: lets go of some, takes others."""
+        meant = [partition for partition, owner in self.group.items() if owner is process]
+        for ownership in list(process.ownerships):
+            if ownership.partition not in meant:
+                self._revoke(ownership, self.random.random() < 0.5 if patient is None else patient)
+        held = [ownership.partition for ownership in process.ownerships if not ownership.revoked]
+        for partition in meant:
+            if partition not in held:
+                process.ownerships.append(Ownership(self, process, partition))
+
+    def _revoke(self, ownership: Ownership, patient: bool) -> None:
+        if ownership.revoked:
+            return
+        if patient:
+            ownership.revoked = True
+            self.scheduler.wake(ownership.task)
+        else:
+            ownership.cut()
+
+    def task_ended(self, ownership: Ownership, error: BaseException | None) -> None:
+        """A task came to its end: stopped as told, killed by a crash point, or a fault of the code under test."""
+        if isinstance(error, ProcessDied):
+            self.crash(ownership.process)
+        elif error is not None:
+            raise error
+
+    def crash(self, process: Process) -> None:
+        """kill -9: every task ends where it stands, the server rolls back; it comes back later."""
+        self.count("crash")
+        process.alive, process.frozen, process.lives = False, False, process.lives + 1
+        process.back_at_ms = self.scheduler.now_ms + self.step_ms * self.random.choice((0, 100, 1_000))
+        for ownership in list(process.ownerships):
+            ownership.cut()
+
+    def freeze(self, process: Process) -> None:
+        """SIGSTOP. The group may give its partitions to others meanwhile: a zombie when it goes on."""
+        self.count("freeze")
+        process.frozen, process.frozen_at_ms = True, self.scheduler.now_ms
+        process.back_at_ms = self.scheduler.now_ms + self.step_ms * self.random.choice((20, 200, 1_000, 4_000))
+
+    def _come_back(self, process: Process) -> None:
+        process.frozen = False
+        if not process.alive:
+            process.alive = True
+            self.tell(process)
+
+    def at_crash_point(self, name: str) -> None:
+        """The listener of the code's own crash points."""
+        if self.scheduler.current is not None and self.chance(self.swarm.crash_at_point):
+            self.count(f"crash at {name}")
+            raise ProcessDied(name)
+
+    # ---------------------------------------------------------------- the run
+
+    def run(self) -> None:
+        """All of it. Raises Failed, or whatever the code under test raised."""
+        crash.listen(self.at_crash_point)
+        try:
+            with self.flaw.planted():
+                self._all_phases()
+        finally:
+            crash.listen(None)
+            self._close()
+
+    def _all_phases(self) -> None:
+        self._chaos()
+        self._drain()
+        self._check_quiet()
+        while self.business.disturb_quiet():
+            self._drain()
+            self._check_quiet()
+        self.checks.replay()
+
+    def _close(self) -> None:
+        for task in list(self.scheduler.tasks):
+            self.scheduler.end(task)
+
+    def _check_quiet(self) -> None:
+        self.checks.quiet()
+        self.business.check_quiet()
+
+    def _chaos(self) -> None:
+        self.rebalance()
+        for process in self.processes:
+            self.tell(process)
+        more, left = True, 400
+        while more or left > 0:
+            if more:
+                if self.random.random() < self.swarm.input:
+                    more = self.business.input()
+            else:
+                left -= 1
+            if self.random.random() < self.swarm.input * 2:
+                self.business.deliver(faults=True)
+            self._disturb()
+            if not self.scheduler.step():
+                self._skip_time()
+            self.scheduler.advance(self.swarm.tick_ms)
+
+    def _skip_time(self) -> None:
+        wake_at = self.scheduler.wake_at()
+        step = 1_000 if wake_at is None else wake_at - self.scheduler.now_ms
+        self.scheduler.advance(max(1, min(step, 1_000)))
+
+    def _disturb(self) -> None:
+        swarm, chance = self.swarm, self.chance
+        if self.kafka.adrift and self.random.random() < 0.1:
+            self.kafka.land()
+        if chance(swarm.rebalance):
+            self.rebalance()
+        process = self.random.choice(self.processes)
+        if process.alive and chance(swarm.crash):
+            self.crash(process)
+        if process.alive and not process.frozen and chance(swarm.freeze):
+            self.freeze(process)
+        if chance(swarm.clock_jump):
+            self.count("clock jump")
+            self.clock_offset_ms += self.random.choice((-2_000, -50, 50, 2_000))
+        if self.random.random() < 0.02:
+            self._somebody_hears()
+        self._due_returns()
+
+    def _somebody_hears(self) -> None:
+        process = self.random.choice(self.processes)
+        if process.alive and not process.frozen:
+            self.tell(process)
+        elif self.random.random() < 0.5:
+            self.rebalance()
+
+    def _due_returns(self) -> None:
+        for process in self.processes:
+            if process.frozen and self.scheduler.now_ms > process.frozen_at_ms + IDLE_IN_TRANSACTION_STEPS * self.step_ms:
+                self._end_idle_sessions(process)
+            if (process.frozen or not process.alive) and self.scheduler.now_ms >= process.back_at_ms:
+                self._come_back(process)
+
+    def _end_idle_sessions(self, process: Process) -> None:
+        for ownership in process.ownerships:
+            if ownership.store is not None:
+                ownership.store.drop()
+
+    # ---------------------------------------------------------------- without faults
+
+    def _drain(self) -> None:
+        """Liveness: without faults everything comes to rest, within a bound of steps and of deadlines."""
+        self.faults = False
+        self._settle_group()
+        before, idle = self.scheduler.steps, 0
+        while True:
+            if self.business.deliver(faults=False) or self.kafka.land():
+                continue
+            if self.scheduler.step():
+                self.scheduler.advance(self.swarm.tick_ms)
+                if self.scheduler.steps - before > self.business.step_bound():
+                    raise Failed(f"livelock: more than {self.business.step_bound()} steps without faults")
+                continue
+            wake_at = self.scheduler.wake_at()
+            if wake_at is None:
+                return
+            idle += 1
+            if idle > 3_000:
+                raise Failed("livelock: deadlines without end")
+            self.scheduler.advance(max(0, wake_at - self.scheduler.now_ms))
+
+    def _settle_group(self) -> None:
+        for process in self.processes:
+            self._come_back(process)
+        if not self.group or any(not owner.alive for owner in self.group.values()):
+            self.rebalance()
+        for process in self.processes:
+            self.tell(process, patient=True)
