@@ -18,6 +18,8 @@ from services.allocator.core.stock.rows import (
 )
 from services.allocator.store import stock_sql as sql
 
+_FIGURES = [RecordRow._fields.index(name) for name in ("record", "on_hand", "held", "backed", "flagged", "version")]
+
 
 class StockRowsMissing(Exception):
     """Rows to be changed are gone: they were removed behind the allocator's back. Restore them; nothing was written."""
@@ -70,7 +72,10 @@ class PostgresStockStorage:
     async def save(self, changes: StockChanges) -> None:
         """See the port. Raises StockRowsMissing."""
         await self._copy("stock_record", RecordRow._fields, changes.new_records)
-        await self._update(sql.UPDATE_RECORDS, [_record_change(row) for row in changes.changed_records])
+        await self._update_records(changes)
+        await self._update(
+            sql.REDATE_RECORDS, [(*row[:3], row.expires_on, row.received_at, row.expired) for row in changes.redated_records]
+        )
         await self._copy("reservation", ReservationRow._fields, changes.new_reservations)
         await self._update(sql.UPDATE_RESERVATIONS, [_reservation_change(row) for row in changes.changed_reservations])
         await self._copy("movement", MovementRow._fields, changes.movements)
@@ -84,13 +89,24 @@ class PostgresStockStorage:
         if rows:
             await self._connection.copy_records_to_table(table, schema_name="allocator", columns=columns, records=rows)
 
+    async def _update_records(self, changes: StockChanges) -> None:
+        rows = changes.changed_records
+        if rows:
+            columns = list(zip(*rows, strict=True))
+            numbers = [_array(columns[at]) for at in _FIGURES]
+            _check(await self._connection.execute(sql.UPDATE_RECORDS, changes.now, list(columns[0]), list(columns[1]), *numbers), rows)
+
     async def _update(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        done = await self._execute(statement, rows)
-        if rows and done != f"UPDATE {len(rows)}":
-            raise StockRowsMissing(f"{done} of {len(rows)}. {StockRowsMissing.__doc__}")
+        if rows:
+            _check(await self._execute(statement, rows), rows)
 
     async def _execute(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> str:
         return await self._connection.execute(statement, *_transposed(rows)) if rows else ""
+
+
+def _check(done: str, rows: Sequence[object]) -> None:
+    if done != f"UPDATE {len(rows)}":
+        raise StockRowsMissing(f"{done} of {len(rows)}. {StockRowsMissing.__doc__}")
 
 
 def _transposed(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
@@ -105,11 +121,6 @@ def _reservation(row: asyncpg.Record) -> ReservationRow:
         piece_units=tuple(values.piece_units),
         piece_flags=None if values.piece_flags is None else tuple(values.piece_flags),
     )
-
-
-def _record_change(row: RecordRow) -> tuple[Any, ...]:
-    """The key and what may change."""
-    return (*row[:3], *row[8:])
 
 
 def _reservation_change(row: ReservationRow) -> tuple[Any, ...]:

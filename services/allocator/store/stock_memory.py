@@ -72,6 +72,7 @@ class MemoryStockStorage:
         """See the port."""
         self._insert(RECORDS, [(row[:3], row) for row in changes.new_records])
         self._replace(RECORDS, [(row[:3], row) for row in changes.changed_records])
+        self._replace(RECORDS, [(row[:3], row) for row in changes.redated_records])
         self._insert(RESERVATIONS, [(row[:3], row) for row in changes.new_reservations])
         self._replace(RESERVATIONS, [(row[:3], row) for row in changes.changed_reservations])
         self._insert(MOVEMENTS, [(row[:5], row) for row in changes.movements])

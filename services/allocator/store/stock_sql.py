@@ -42,11 +42,18 @@ UNTOLD = (
 
 UPDATE_RECORDS = """
 UPDATE allocator.stock_record AS t
-   SET expires_on = n.expires_on, received_at = n.received_at, on_hand = n.on_hand, held = n.held, backed = n.backed,
-       flagged = n.flagged, version = n.version, expired = n.expired, changed_at = n.changed_at
-  FROM unnest($1::text[], $2::text[], $3::integer[], $4::date[], $5::timestamptz[], $6::bigint[], $7::bigint[], $8::bigint[],
-              $9::bigint[], $10::bigint[], $11::boolean[], $12::timestamptz[])
-       AS n (merchant, sku, record, expires_on, received_at, on_hand, held, backed, flagged, version, expired, changed_at)
+   SET on_hand = n.on_hand, held = n.held, backed = n.backed, flagged = n.flagged, version = n.version, changed_at = $1
+  FROM unnest($2::text[], $3::text[], $4::text::integer[], $5::text::bigint[], $6::text::bigint[], $7::text::bigint[], $8::text::bigint[],
+              $9::text::bigint[])
+       AS n (merchant, sku, record, on_hand, held, backed, flagged, version)
+ WHERE (t.merchant, t.sku, t.record) = (n.merchant, n.sku, n.record)
+"""
+"""Numbers travel as the text of a whole array: the driver looks at every number of a binary array three times."""
+REDATE_RECORDS = """
+UPDATE allocator.stock_record AS t
+   SET expires_on = n.expires_on, received_at = n.received_at, expired = n.expired
+  FROM unnest($1::text[], $2::text[], $3::integer[], $4::date[], $5::timestamptz[], $6::boolean[])
+       AS n (merchant, sku, record, expires_on, received_at, expired)
  WHERE (t.merchant, t.sku, t.record) = (n.merchant, n.sku, n.record)
 """
 UPDATE_RESERVATIONS = """

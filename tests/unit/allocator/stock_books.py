@@ -12,18 +12,24 @@ Row = Any
 
 def check_books(partition: StockPartition) -> None:
     """Nothing is oversold, sums are sums, flags stand where they must, and nobody who takes what there is waits beside it."""
-    records = {row.record: row for row in partition.rows("stock_record")}
-    reservations = partition.rows("reservation")
+    for sku in {row.sku for row in partition.rows("stock_record") + partition.rows("reservation")}:
+        _check_sku(partition, sku)
+
+
+def _check_sku(partition: StockPartition, sku: str) -> None:
+    tables = {name: [row for row in partition.rows(name) if row.sku == sku] for name in ("reservation", "movement", "baton", "sku_queue")}
+    records = {row.record: row for row in partition.rows("stock_record") if row.sku == sku}
+    reservations = tables["reservation"]
     today = partition.now.date()
     _check_sums(records, reservations)
-    _check_movements(records, partition.rows("movement"))
+    _check_movements(records, tables["movement"])
     for row in records.values():
         assert 0 <= row.backed <= _capacity(row, today), f"oversold: {row}"
     _check_flags(records, reservations, today)
     if not partition.batch_is_due():
-        _check_nobody_sleeps(records, reservations, partition.rows("baton"), today)
+        _check_nobody_sleeps(records, reservations, tables["baton"], today)
     waiting = [row for row in reservations if row.waiting_units]
-    assert sum(row.waiting_count for row in partition.rows("sku_queue")) == len(waiting)
+    assert sum(row.waiting_count for row in tables["sku_queue"]) == len(waiting)
 
 
 def _check_sums(records: dict[int, Row], reservations: list[Row]) -> None:
@@ -83,7 +89,7 @@ def _claimed(reservations: list[Row], behind: Row) -> bool:
 def _capacity(row: Row, today: date) -> int:
     if row.expires_on is not None and row.expires_on < today:
         return 0
-    return max(0, row.on_hand - row.held)
+    return max(0, int(row.on_hand) - int(row.held))
 
 
 def _place(row: Row) -> tuple[Any, ...]:

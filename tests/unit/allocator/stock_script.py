@@ -1,4 +1,4 @@
-"""Stories about one SKU as text: a command on the left, what the stock side answers on the right.
+"""Stories about one SKU (or, with `sku=`, several) as text: a command on the left, what the stock side answers on the right.
 
     receive W 10            | moved +10
     line o1 4               | o1 has 4
@@ -62,9 +62,9 @@ class Script:
                 batches[-1] = (batches[-1][0], answer[0].strip() if answer else "")
             else:
                 batches.append(([command], answer[0].strip() if answer else ""))
-        for commands, answer_wanted in batches:
-            answer = ", ".join(filter(None, map(self._said, self.sends(*commands))))
-            assert answer == answer_wanted, f"{commands}: {answer!r}, not {answer_wanted!r}"
+        for commands, wanted in batches:
+            answered = ", ".join(filter(None, map(self._said, self.sends(*commands))))
+            assert answered == wanted, f"{commands}: {answered!r}, not {wanted!r}"
 
     def sends(self, *commands: str, seconds: float = 1) -> list[Send]:
         """The messages of one batch of these commands."""
@@ -94,7 +94,7 @@ class Script:
         common: dict[str, Any] = {
             "command_id": options.get("id", f"c{self._commands}"),
             "merchant": MERCHANT,
-            "sku": SKU,
+            "sku": options.get("sku", SKU),
             "warehouse": plain[0],
             "bin": options.get("bin", "B1"),
             "lot": options.get("lot"),
@@ -109,7 +109,7 @@ class Script:
         name, units, *more = plain
         return ReserveLine(
             **self._named(name, options, raises=True),
-            sku=SKU,
+            sku=options.get("sku", SKU),
             alternative=self._alternatives.get(name, ""),
             units=int(units),
             fill=Fill.ALL_OR_NOTHING if reduce else FILLS[more[0] if more else "whole"],
@@ -121,7 +121,7 @@ class Script:
     def _chain(self, plain: list[str], options: dict[str, str]) -> ReserveChain:
         name, units = plain
         warehouse = self._alternatives[name] = options.get("wh", "W")
-        stops = [ChainStop(sku=SKU, units=int(units))]
+        stops = [ChainStop(sku=options.get("sku", SKU), units=int(units))]
         if "then" in options:
             stops.append(ChainStop(sku=options["then"], units=1))
         named = self._named(name, options, raises=True)
@@ -131,14 +131,14 @@ class Script:
         name = plain[0]
         if "wh" in options:
             self._alternatives[name] = options["wh"]
-        common = self._named(name, options) | {"sku": SKU, "alternative": self._alternatives.get(name, "")}
+        common = self._named(name, options) | {"sku": options.get("sku", SKU), "alternative": self._alternatives.get(name, "")}
         if kind == "return":
             return ReturnBaton(**common, baton=int(options.get("baton", self._batons.get(name, 1))), served=SERVED[plain[1]])
         if kind in ("pick", "unpick"):
             return (MarkPicking if kind == "pick" else UnmarkPicking)(**common, mark=int(options.get("mark", 1)))
         if kind == "consume":
             return Consume(**common, command=int(options.get("number", 2)))
-        return {"release": Release, "activate": Activate}[kind](**common)
+        return Release(**common) if kind == "release" else Activate(**common)
 
     def _named(self, name: str, options: dict[str, str], *, raises: bool = False) -> dict[str, Any]:
         attempt = int(options["attempt"]) if "attempt" in options else self._attempts.setdefault(name, 0) + raises

@@ -1,4 +1,4 @@
-"""Random stories of one SKU, in the language of `stock_script`. A swarm: every seed draws what may happen and how often."""
+"""Random stories, in the language of `stock_script`. A swarm: every seed draws what may happen and how often."""
 
 from random import Random
 
@@ -7,9 +7,9 @@ KINDS = ("receive", "adjust", "line", "chain", "release", "pick", "unpick", "con
 
 
 class Story:
-    """Commands of one seed."""
+    """Commands of one seed about these SKUs."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, skus: str = "A") -> None:
         self.random = random = Random(seed)
         self._orders = [f"o{number}" for number in range(random.choice((3, 6, 12)))]
         self._chains = [f"x{number}" for number in range(random.choice((0, 2, 5)))]
@@ -19,6 +19,7 @@ class Story:
         self._largest = random.choice((2, 5))
         self._weights = [random.choice((0, 1, 3)) for _ in KINDS]
         self._weights[:4] = [random.choice((1, 2)), random.choice((0, 1, 2)), 4, 3 if self._chains else 0]
+        self._skus = skus
         self._batch = random.choice((1, 3, 8))
         self._length = random.choice((10, 40, 80))
 
@@ -27,7 +28,8 @@ class Story:
         return [self._one_batch() for _ in range(self._length)]
 
     def _one_batch(self) -> list[str]:
-        return [self._command() for _ in range(self.random.randint(1, self._batch))]
+        commands = [self._command() for _ in range(self.random.randint(1, self._batch))]
+        return [f"{command} sku={self.random.choice(self._skus)}" for command in commands]
 
     def _command(self) -> str:
         random = self.random
@@ -47,9 +49,8 @@ class Story:
         random = self.random
         several = random.sample(self._warehouses, random.randint(1, len(self._warehouses)))
         strategy = random.choice(("fefo", "fifo", "lifo", "fewest_records"))
-        return (
-            f"line {random.choice(self._orders)} {units} {random.choice(self._fills)} wh={','.join(several)} p={random.randint(0, 1)} by={strategy}"
-        )
+        wanted = f"{units} {random.choice(self._fills)} wh={','.join(several)}"
+        return f"line {random.choice(self._orders)} {wanted} p={random.randint(0, 1)} by={strategy}"
 
     def _about(self, kind: str, units: int, warehouse: str) -> str:
         random = self.random

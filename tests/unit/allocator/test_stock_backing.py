@@ -93,6 +93,13 @@ def test_units_move_to_another_warehouse_of_the_line_before_anybody_is_flagged()
     assert (outcome.flagged_units, where(outcome)) == (0, "N/B1 1, S/B1 2")
 
 
+def test_a_fall_leaves_the_better_placed_one_on_its_record() -> None:
+    script = Script()
+    script.sends("receive W 4 bin=B1", "line o1 2", "line o2 2", "receive W 2 bin=B2")
+    (outcome,) = script.outcomes("adjust W -2 bin=B1")
+    assert (outcome.demand.rpartition("/")[2], where(outcome)) == ("o2", "W/B2 2")
+
+
 def test_a_flagged_line_takes_what_a_worse_placed_one_has_in_a_warehouse_that_it_could_use() -> None:
     script = Script()
     script.sends("receive N 2", "receive S 2", "line o1 2 wh=N,S", "line o2 2 wh=S")
@@ -136,4 +143,3 @@ def test_stock_that_has_ended_when_it_arrives_serves_nobody() -> None:
         receive W 3 expires=2026-11-20 | moved +3
         line o2 1                   | o2 has 0 waits 1
     """)
-

@@ -52,6 +52,12 @@ STORIES = {
         receive W 2                 | moved +2, wake o1
         return o1 none attempt=2    | o1 has 0
     """,
+    "who is awake is not woken again": """
+        chain o1 2                  | o1 has 0 waits 2 short
+        receive W 2                 | moved +2, wake o1
+        receive W 2                 | moved +2
+        return o1 ok                | wake o1
+    """,
     "an expired baton has no claim and is not woken again until it comes back": """
         chain o1 2                  | o1 has 0 waits 2 short
         receive W 2                 | moved +2, wake o1

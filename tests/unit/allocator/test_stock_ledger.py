@@ -99,7 +99,8 @@ def test_another_bin_lot_or_warehouse_is_another_stock_record() -> None:
 def test_the_earlier_last_day_counts_for_goods_on_one_record_until_it_is_empty() -> None:
     script = Script()
     days = []
-    for command in ("receive W 1 expires=2027-05-01", "receive W 1 expires=2027-03-01", "receive W 1", "adjust W -3", "receive W 1 expires=2028-01-01"):
+    deliveries = ["receive W 1 expires=2027-05-01", "receive W 1 expires=2027-03-01", "receive W 1"]
+    for command in (*deliveries, "adjust W -3", "receive W 1 expires=2028-01-01"):
         script.sends(command)
         days.append(str(script.partition.rows("stock_record")[0].expires_on))
     assert days == ["2027-05-01", "2027-03-01", "2027-03-01", "2027-03-01", "2028-01-01"]

@@ -9,11 +9,13 @@ from services.allocator.core.stock.state import Reservation, StockRecord
 
 def changes_of(draft: Draft, partition: int, announced_at: datetime | None) -> StockChanges:
     """The rows of one batch; afterwards what is in memory counts as stored, so it must be saved or forgotten."""
-    changes = StockChanges(partition, [], [], [], [], [], [], [], draft.movements, announced_at)
+    changes = StockChanges(partition, draft.now, [], [], [], [], [], [], [], [], draft.movements, announced_at)
     for sku, record in draft.records:
         _check_record(draft, record)
         (changes.changed_records if record.stored else changes.new_records).append(record.row(sku.key, partition, draft.now))
         record.changed, record.stored = False, True
+    for sku, record in draft.redated.values():
+        changes.redated_records.append(record.row(sku.key, partition, draft.now))
     for sku, reservation in draft.reservations:
         _check_reservation(reservation)
         _note_emptiness(reservation, draft.now)

@@ -17,8 +17,8 @@ class Draft:
     """The fold's locals. `at` is the index of the present command."""
 
     __slots__ = (
-        "at", "batons", "continuations", "lots", "memory", "movements", "now", "queues", "records", "reservations", "sends", "settings",
-        "to_serve", "today",
+        "at", "batons", "continuations", "lots", "memory", "movements", "now", "queues", "records", "redated", "reservations", "sends",
+        "settings", "to_serve", "today",
     )  # fmt: skip
 
     def __init__(self, now: datetime, today: date, settings: StockSettings) -> None:
@@ -26,6 +26,7 @@ class Draft:
         self.sends: list[Sent] = []
         self.records: list[tuple[SkuStock, StockRecord]] = []
         self.reservations: list[tuple[SkuStock, Reservation]] = []
+        self.redated: dict[tuple[SkuKey, int], tuple[SkuStock, StockRecord]] = {}
         self.queues: dict[SkuKey, SkuStock] = {}
         self.to_serve: dict[SkuKey, SkuStock] = {}
         self.batons: dict[tuple[SkuKey, ReservationKey], SkuStock] = {}
@@ -44,6 +45,11 @@ class Draft:
         if not record.changed:
             record.changed = True
             self.records.append((sku, record))
+
+    def changed_dates(self, sku: SkuStock, record: StockRecord) -> None:
+        """When its goods came, when they end, whether that has been acted on. Changes with its figures."""
+        if record.stored:
+            self.redated[sku.key, record.number] = (sku, record)
 
     def changed_reservation(self, sku: SkuStock, reservation: Reservation) -> None:
         if not reservation.changed:

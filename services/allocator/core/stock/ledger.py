@@ -62,6 +62,7 @@ def end_lots(draft: Draft, sku: SkuStock) -> None:
     ended = [record for record in sku.records if record.ends_unnoticed(draft.today)]
     for record in ended:
         record.expired = True
+        draft.changed_dates(sku, record)
         draft.changed_record(sku, record)
     draft.lots[sku.key] = sku.next_end()
     settle(draft, sku, fallen=ended)
@@ -105,6 +106,7 @@ def _set_end(draft: Draft, sku: SkuStock, record: StockRecord, command: ReceiveS
     record.expires_on = command.expires_on
     record.expired = command.expires_on is not None and command.expires_on < draft.today
     draft.lots[sku.key] = sku.next_end()
+    draft.changed_dates(sku, record)
 
 
 def _post(draft: Draft, sku: SkuStock, command: InventoryCommand, record: StockRecord, change: int) -> None:

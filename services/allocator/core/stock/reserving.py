@@ -108,9 +108,8 @@ def _take_what_is_left(draft: Draft, sku: SkuStock, reservation: Reservation, wa
         allotment = allot(free, want.warehouses, missing)
         back(draft, sku, reservation, choose_allotted(sku, allotment, want.strategy, draft.today))
     elif want.fill is Fill.ALL_OR_NOTHING and reservation.reserved:
-        drop(draft, sku, reservation)
+        drop(draft, sku, reservation)  # it was adopted, so the waiters are served at the end of the batch in any case
         settle(draft, sku, silent=reservation)
-        draft.serve_later(sku)
     if not enough:
         reservation.pending = False
         draft.enqueue(sku, reservation, want.units - reservation.reserved)

@@ -134,11 +134,14 @@ class StoredDeadlines(NamedTuple):
 
 
 class StockChanges(NamedTuple):
-    """What one batch changed. `announced_at`: stock levels of the partition were announced at that time."""
+    """What one batch changed at `now`. `changed_records`: their figures changed; of `redated_records` the dates, too. `announced_at`:
+    stock levels of the partition were announced at that time."""
 
     partition: int
+    now: datetime
     new_records: list[RecordRow]
     changed_records: list[RecordRow]
+    redated_records: list[RecordRow]
     queues: list[QueueRow]
     batons: list[BatonRow]
     returned_batons: list[tuple[SkuKey, ReservationKey]]
