@@ -17,7 +17,7 @@ from shared.partitions.model import Batch, DeadLetter, InputRecord, OutboxRow, P
 from shared.partitions.outbox import outbox_of
 from shared.partitions.ports import PartitionStore, Side
 from shared.schemas.topics import BY_NAME, DEAD_LETTERS
-from shared.schemas.wire import BadRecord, envelope_of, header_map
+from shared.schemas.wire import BadRecord, envelope_of, header_map, require_partition
 
 CODE_VERSION = "0.1.0"
 
@@ -105,6 +105,8 @@ class StatePartition:
         try:
             messages = self.side.decode(record)
             if not internal:
+                for message in messages:
+                    require_partition(message, record.partition, self._counts[record.topic])
                 return _Waiting(record, messages)
             envelope = envelope_of(header_map(record.headers))
             return _Waiting(record, messages, (record.topic, envelope.source, envelope.sequence))

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from shared.schemas import commands, events, intake
+from shared.schemas.values import sku_key
 
 MAX_VALUE_BYTES = 900_000
 """A record may not be larger: one big record would fail the whole produce batch at the broker."""
@@ -94,6 +95,20 @@ class Envelope:
 def partition_of(key: str | bytes, count: int) -> int:
     """The partition of a key among `count`. CRC-32: stable for ever, the same in every language."""
     return zlib.crc32(key if isinstance(key, bytes) else key.encode()) % count
+
+
+def key_of(message: Any) -> str | None:
+    """The key that decides the partition of a message which others write; None of one that travels packed or decides nothing."""
+    if isinstance(message, commands.ReceiveStock | commands.AdjustStock):
+        return sku_key(message.merchant, message.sku)
+    return message.demand.id if isinstance(message, events.OrderChanged) else None
+
+
+def require_partition(message: Any, partition: int, count: int) -> None:
+    """A message in another partition than its key's would give one SKU two writers. Raises BadRecord."""
+    key = key_of(message)
+    if key is not None and (belongs := partition_of(key, count)) != partition:
+        raise BadRecord(f"{key} belongs in partition {belongs} of {count} and lies in {partition}: send it by CRC-32 of that key", "key")
 
 
 def headers(kind: str, subject: str, envelope: Envelope, time: datetime, traceparent: str | None = None) -> tuple[tuple[str, bytes], ...]:

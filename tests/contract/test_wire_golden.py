@@ -109,3 +109,16 @@ def test_a_key_has_its_partition_for_ever(key: str, partition: int) -> None:
     """`123456789` is the check value that every description of CRC-32 gives: 0xCBF43926."""
     assert wire.partition_of(key, 8) == partition
     assert wire.partition_of(key.encode(), 8) == partition
+
+
+@pytest.mark.parametrize(
+    ("stem", "key"),
+    [("receive_stock.v1", "acme/85123A"), ("adjust_stock.v1", "acme/85123A"), ("order_changed.v1", "sales-order/acme/SO-2611-0042")],
+)
+def test_a_message_of_others_must_lie_in_the_partition_of_its_key(stem: str, key: str) -> None:
+    golden = GOLDEN[stem]
+    (message,) = decode(golden.raw_values[0], dict(golden.headers), {golden.kind})
+    right = wire.partition_of(key, 8)
+    wire.require_partition(message, right, 8)
+    with pytest.raises(wire.BadRecord, match=f"{key} belongs in partition {right} of 8"):
+        wire.require_partition(message, (right + 1) % 8, 8)

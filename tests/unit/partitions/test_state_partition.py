@@ -328,6 +328,18 @@ async def test_poison_of_others_is_a_dead_letter_in_the_same_transaction_and_its
     assert installation.row().positions[INVENTORY.name].next_offset == 4
 
 
+async def test_a_record_in_another_partition_than_its_keys_is_a_dead_letter() -> None:
+    """Whatever partitioner the sender used: two state partitions that write one SKU would oversell it."""
+    installation = Installation()
+    store = MemoryPartitionStore(installation.database)
+    torn = StatePartition(STOCK, Recorder(store), store, {topic.name: 8 for topic in TOPICS}, installation._token, PLAIN)
+    await torn.take_over("first")
+    torn.offer([receipt(0)])
+    await torn.serve()
+    assert (installation.seen, installation.dead) == (0, [(INVENTORY.name, 0)])
+    assert installation.database.table("dead_letter")[INVENTORY.name, 0, 0].field == "key"
+
+
 async def test_a_dead_letter_says_why() -> None:
     installation, process = await owner()
     process.state.offer([spoiled(receipt(0), b'{"type": "receive_stock"}')])
