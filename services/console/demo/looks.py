@@ -1,6 +1,7 @@
 """How the facts of a demo look: facts in, renderables out. Fits any width from 60 columns on; without colours it still reads."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -222,10 +223,11 @@ def verdict(facts: Facts) -> RenderableType:
     return Group(indented(Text("Not everything held:", style="bold red")), *complaints, "")
 
 
-def gone(facts: Facts) -> RenderableType:
-    """After everything was stopped and removed."""
+def gone(facts: Facts, left_in: Path | None) -> RenderableType:
+    """After everything was stopped."""
     how = "It is over" if facts.seconds else "Stopped"
-    return indented(Text(f"{how}: nothing is left running, its data is removed.\n", style="dim"))
+    data = f"its logs and data stay in {left_in} until the next demo" if left_in else "its data is removed"
+    return indented(Text(f"{how}: nothing is left running, {data}.\n", style="dim"))
 
 
 def kept(addresses: Mapping[str, str]) -> RenderableType:

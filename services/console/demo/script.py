@@ -63,25 +63,28 @@ def step(display: Display, facts: Facts, name: str, doing: str) -> Iterator[Call
 
 
 def perform(plan: Plan, folder: Path, display: Display, *, keep: bool) -> Facts:
-    """Everything, from an empty folder to the verdict. What was started is stopped and removed again, whatever happens, unless all
-    went well and it is to be kept."""
+    """Everything, from an empty folder to the verdict. Nothing of it is left running, whatever happens, unless all went well and it is
+    to be kept. Its data is removed when all held or it was interrupted; otherwise it stays for whoever looks for the reason."""
     facts, since = Facts(), time.monotonic()
     stack = Stack(folder, display.detail, ephemeral=not keep, private=True, brief=not keep)
-    stays = False
+    end = stack.down
     try:
         with display:
             addresses = _start(stack, folder, display, facts)
             asyncio.run(_play(plan, stack, addresses, display, facts))
             facts.seconds = time.monotonic() - since
             display.show(looks.verdict(facts))
-            if keep:
-                facts.kept = _kept(addresses, facts.kept)
-                display.show(looks.kept(facts.kept))
-                stays = True
+        end = stack.clean if facts.held else stack.down
+    except KeyboardInterrupt:
+        end = stack.clean
+        raise
     finally:
-        if not stays:
-            stack.clean()
-            display.show(looks.gone(facts))
+        if keep and facts.held:
+            facts.kept = _kept(addresses, facts.kept)
+            display.show(looks.kept(facts.kept))
+        else:
+            end()
+            display.show(looks.gone(facts, None if end == stack.clean else folder))
     return facts
 
 

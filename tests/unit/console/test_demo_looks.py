@@ -23,7 +23,7 @@ def played(count: int = 60) -> tuple[Floor, Facts]:
         floor.receive(receipt.sku, receipt.units, receipt.bin, receipt.warehouse)
     for step in made.steps:
         if isinstance(step, Post):
-            floor.order(step.order.number, **step.order.lines)
+            floor.order(step.order.number, ships_whole=False, **step.order.lines)
         else:
             floor.cancel(step.number)
     facts.summary = summary(made, floor.tally, {"too large": 1})
