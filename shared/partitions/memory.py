@@ -229,6 +229,15 @@ class MemoryPartitionStore:
         batch = self.current().get("batch", (self.partition, batch_no))
         return batch is not None and batch.token == token
 
+    async def note_published(self, epoch: int, sequence: int) -> None:
+        """See `PostgresPartitionStore.note_published`."""
+        await self.begin()
+        transaction = await self._locked(self.partition)
+        row = transaction.get("partition", self.partition)
+        if row is not None and row["epoch"] == epoch and row["published_sequence"] < sequence:
+            transaction.put("partition", self.partition, row | {"published_sequence": sequence})
+        await self.commit()
+
     async def forget_published(self) -> None:
         """See `PostgresPartitionStore.forget_published`."""
         await self.begin()

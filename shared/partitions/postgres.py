@@ -48,6 +48,9 @@ _UNPUBLISHED = """
 SELECT batch_no, topic, destination, first_sequence, last_sequence, records FROM allocator.outbox
  WHERE side = $1 AND number = $2 AND last_sequence > $3 ORDER BY first_sequence
 """
+_NOTE = """
+UPDATE allocator.state_partition SET published_sequence = $4 WHERE side = $1 AND number = $2 AND epoch = $3 AND published_sequence < $4
+"""
 _PUBLISHED = """
 DELETE FROM allocator.outbox USING allocator.state_partition p
  WHERE p.side = $1 AND p.number = $2 AND outbox.side = $1 AND outbox.number = $2 AND outbox.last_sequence <= p.published_sequence
@@ -131,6 +134,11 @@ class PostgresPartitionStore:
         """See the port."""
         query = "SELECT token = $4 FROM allocator.batch WHERE side = $1 AND number = $2 AND batch_no = $3"
         return bool(await self.connection.fetchval(query, *self._partition, batch_no, token))
+
+    async def note_published(self, epoch: int, sequence: int) -> None:
+        """Housekeeping, outside a batch: what came of the last batch before a rest, so that a takeover does not publish it again. Nothing
+        where the partition has been taken over since."""
+        await self.connection.execute(_NOTE, *self._partition, epoch, sequence)
 
     async def forget_published(self) -> None:
         """Housekeeping, outside a batch: outbox rows at or below the stored watermark are of no more use."""

@@ -28,7 +28,7 @@ DATA_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 CAREFUL_RECORDS = 2_000
 STORE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 FENCE_PAUSE_SECONDS = 2.0
-HOUSEKEEPING_SECONDS = 5.0
+HOUSEKEEPING_SECONDS = 1.0
 MAX_PUBLISH_ROWS = 200
 
 
@@ -204,7 +204,7 @@ class Worker:
         return offer
 
     async def _serve(self, state: StatePartition, store: PostgresPartitionStore, failure: list[Halted]) -> None:
-        housekeeping = monotonic() + HOUSEKEEPING_SECONDS
+        housekeeping, noted = monotonic() + HOUSEKEEPING_SECONDS, 0
         while not self._stopping:
             if state.has_records or state.deadline_is_due(self._now()):
                 self.messages_at = monotonic() if not state.has_records else self.messages_at
@@ -220,7 +220,10 @@ class Worker:
                 continue
             if failure:
                 raise failure[0]
-            if monotonic() > housekeeping:
+            if monotonic() > housekeeping and state.published_sequence > noted:
+                assert state.row is not None, "between batches"
+                noted = state.published_sequence
+                await store.note_published(state.row.epoch, noted)
                 await store.forget_published()
                 housekeeping = monotonic() + HOUSEKEEPING_SECONDS
             await self._wait(state)

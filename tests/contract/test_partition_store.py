@@ -296,6 +296,19 @@ async def test_the_watermark_is_stored_with_the_next_batch_and_never_sinks(serve
     assert seen.published_sequence == 4
 
 
+async def test_the_watermark_can_be_noted_between_batches_by_the_owner_alone(server: Server) -> None:
+    store, row = await claimed(server)
+    await serve(store, row, outbox=(outbox_row(1, 1, 6),))
+    await store.note_published(row.epoch, 5)
+    await store.note_published(row.epoch, 3)
+    other, seen = await claimed(server)
+    assert seen.published_sequence == 5
+    await store.note_published(row.epoch, 6)
+    await serve(other, seen)
+    _, seen = await claimed(server)
+    assert seen.published_sequence == 5
+
+
 async def test_published_rows_can_be_forgotten_and_others_stay(server: Server) -> None:
     store, row = await claimed(server)
     first, second = outbox_row(1, 1, 2), outbox_row(1, 3, 4, destination=2)
