@@ -17,6 +17,8 @@ APPLICATIONS = {"orders": "services.orders.app", "inventory": "services.inventor
 COLLECTOR_THRESHOLDS = (50_000, 20, 50)
 """A batch makes tens of thousands of small values and drops them at its end; the default of 700 would search all memory for cycles
 several times a batch."""
+REFUSED = 4
+"""Exit status where the world is not the one that the database remembers: the log says what to do."""
 
 
 def main() -> None:
