@@ -1,0 +1,138 @@
+"""Services as child processes: started, armed to die at a crash point, killed, frozen, stopped, as faults and operators do it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+from shared.local.deathwatch import Deathwatch
+from shared.local.ports import free_ports
+from shared.local.process import identity_of
+from shared.settings import Settings
+
+START_SECONDS = 60
+STOP_SECONDS = 25
+PEPPER = "a pepper that is only used in tests, long"
+
+
+@dataclass
+class Child:
+    """One service in a process of its own. `url` is where it answers; `log` collects what it says."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+    @property
+    def owner(self) -> str:
+        """How an allocator calls itself in the rows of its state partitions."""
+        return f"{os.uname().nodename}/{self.process.pid}"
+
+    def await_ready(self, seconds: float = START_SECONDS) -> "Child":
+        """Return when it says that it is ready. Fails with its log."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and self.process.poll() is None:
+            if self._status("ready") == httpx.codes.OK:
+                return self
+            time.sleep(0.05)
+        raise AssertionError(f"{self.name} is not ready (exit status {self.process.poll()}):\n{self.said()[-4_000:]}")
+
+    def health(self, kind: str = "live") -> tuple[int, str]:
+        """Status and text of /health/live or /health/ready."""
+        answer = httpx.get(f"{self.url}/health/{kind}", timeout=2)
+        return answer.status_code, answer.text
+
+    def _status(self, kind: str) -> int:
+        try:
+            return self.health(kind)[0]
+        except httpx.HTTPError:
+            return 0
+
+    def said(self) -> str:
+        """Its log so far."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def kill(self) -> None:
+        """kill -9, as a crash would."""
+        self.process.kill()
+        self.process.wait(STOP_SECONDS)
+
+    def freeze(self) -> None:
+        """It stands still, and does not know it."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It goes on where it stood."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM, as an operator would."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> int:
+        """Stop in order; returns the exit status. Fails when that takes longer than it may."""
+        self.ask_to_stop()
+        return self.ended()
+
+    def ended(self, seconds: float = STOP_SECONDS) -> int:
+        """Wait for its end; returns the exit status, negative for a signal."""
+        return self.process.wait(seconds)
+
+
+@dataclass
+class Children:
+    """Starts services and ends all of them. None outlives this process, even when that is killed."""
+
+    settings: Settings
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    _deathwatch: Deathwatch = field(default_factory=Deathwatch)
+    _started: list[Child] = field(default_factory=list)
+
+    def start(self, kind: str, *, crash: str = "", **settings: object) -> Child:
+        """Start one `orders`, `inventory` or `allocator`, on a port of its own. `crash`: `name:n` of a crash point. Does not wait."""
+        (port,) = free_ports(1)
+        name = f"{kind}-{len(self._started)}"
+        path = self.folder / f"{name}.log"
+        with path.open("ab") as log:
+            process = self._spawn(kind, log, {f"{kind}_port": port, "crash": crash, **settings})
+        child = Child(name, process, f"http://127.0.0.1:{port}", path)
+        self._deathwatch.watch(name, identity_of(process.pid), signal.SIGKILL)
+        self._started.append(child)
+        return child
+
+    def _spawn(self, kind: str, log: IO[bytes], given: dict[str, object]) -> subprocess.Popen[bytes]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("EARMARK_")}
+        found = {"kafka": self.settings.bootstrap, "postgres": self.settings.dsn, "api_key_pepper": PEPPER, **self.environment, **given}
+        own = {f"EARMARK_{name.upper()}": str(value) for name, value in found.items() if value != ""}
+        command = [sys.executable, "-m", "services.console.serve", kind]
+        return subprocess.Popen(
+            command, env=inherited | own, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+    def end(self) -> None:
+        """Kill what still runs."""
+        for child in self._started:
+            if child.process.poll() is None:
+                child.kill()
+        self._deathwatch.close()
+
+
+@contextmanager
+def children(settings: Settings, folder: Path, **environment: str) -> Iterator[Children]:
+    """Services on these servers; `environment`: further settings of all of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    started = Children(settings, folder, environment)
+    try:
+        yield started
+    finally:
+        started.end()
