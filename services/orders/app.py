@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.orders.api import commanding, creating, letters, queries, runs
+from services.orders.api import commanding, creating, letters, queries, runs, splitting
 from services.orders.api.parts import Parts
 from services.orders.feeds import Feeds
 from services.orders.runner import Runner
@@ -45,7 +45,7 @@ def application(settings: Settings) -> FastAPI:
             await asyncio.wait(tasks, timeout=STOP_SECONDS)
 
     bulk = creating.bulk_routes(settings.max_bulk_body_bytes, settings.max_body_bytes)
-    routers = (creating.routes, bulk, queries.routes, commanding.routes, runs.routes, letters.routes)
+    routers = (creating.routes, bulk, queries.routes, commanding.routes, splitting.routes, runs.routes, letters.routes)
     app = create_app(platform, *routers, title="Earmark orders", description=DESCRIPTION, background=background)
     app.state.parts = Parts(feeds, runner)
     return app

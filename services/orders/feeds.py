@@ -138,7 +138,8 @@ class Feed:
     def __init__(self, platform: Platform, topic: str, name: str, take: Take, after: Callable[[], None] = lambda: None) -> None:
         self._platform, self._topic, self._take, self._after = platform, topic, take, after
         group = f"earmark-orders-{name}"
-        self.subscriber = Subscriber(platform.settings.bootstrap, group, [topic], self.handle, self.condemn)
+        settings = platform.settings
+        self.subscriber = Subscriber(settings.bootstrap, group, [topic], self.handle, self.condemn, session_ms=settings.group_session_ms)
 
     async def handle(self, records: Sequence[InputRecord]) -> None:
         """Take a batch in one transaction. A number that an HTTP request took at the same moment is met by taking it again."""

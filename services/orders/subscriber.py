@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from shared.database import Fault, classify
-from shared.kafka import group_settings, stop_client
+from shared.kafka import SESSION_MS, group_settings, stop_client
 from shared.partitions.model import InputRecord
 
 log = logging.getLogger("earmark.orders.subscriber")
@@ -42,17 +42,26 @@ class Subscriber:
     as long as it takes: nothing is skipped."""
 
     def __init__(
-        self, bootstrap: str, group: str, topics: Sequence[str], handle: Handler, condemn: Condemn, *, max_records: int = 500
+        self,
+        bootstrap: str,
+        group: str,
+        topics: Sequence[str],
+        handle: Handler,
+        condemn: Condemn,
+        *,
+        max_records: int = 500,
+        session_ms: int = SESSION_MS,
     ) -> None:
         self._bootstrap, self._group, self._topics = bootstrap, group, tuple(topics)
-        self._handle, self._condemn, self._max_records = handle, condemn, max_records
+        self._handle, self._condemn, self._max_records, self._session_ms = handle, condemn, max_records, session_ms
         self.trouble: str | None = None
 
     async def run(self) -> None:
         """Subscribe until cancelled. A consumer that failed or is stuck is thrown away and made anew."""
         failures = 0
         while True:
-            consumer: Any = AIOKafkaConsumer(*self._topics, **group_settings(self._bootstrap, self._group))  # aiokafka has no types
+            settings = group_settings(self._bootstrap, self._group, self._session_ms)
+            consumer: Any = AIOKafkaConsumer(*self._topics, **settings)  # aiokafka has no types
             started = time.monotonic()
             try:
                 await consumer.start()

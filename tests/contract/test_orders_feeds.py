@@ -112,7 +112,7 @@ async def test_what_a_channel_may_not_do_becomes_a_dead_letter_with_the_remedy(o
     )
     reasons = {(letter["reason"].split(":")[0], letter["field"]) for letter in await _letters(orders)}
     assert reasons == {
-        ("the number belongs to an order that was made over HTTP", "number"),
+        ("the order of this number is edited here", "number"),
         ("this version of the order came before with other content", "version"),
         ("an order that is processing can not take the action edit", "status"),
         ("lines 1 and 2 both want SKU CUP", "lines.1.sku"),
@@ -177,6 +177,16 @@ async def test_a_batch_that_comes_again_makes_no_second_dead_letter(orders: Orde
     async with orders.platform.reading() as connection:
         assert (await connection.execute(text("SELECT count(*) FROM orders.dead_letter"))).scalar() == 1
         assert (await connection.execute(text("SELECT count(*) FROM orders.outbox WHERE topic = 'earmark.dead-letters'"))).scalar() == 1
+
+
+async def test_a_channel_does_not_edit_an_order_that_was_split_here(orders: Orders) -> None:
+    await orders.take_in(intake("A-1", 1, units=3))
+    answer = await orders.answer_of("A-1", "partially_allocated")
+    await orders.hand_over([replace(answer, lines=(replace(answer.lines[0], reserved_units=2, waiting_units=1),))])
+    await orders.post("/orders/A-1/split", {"number": "A-1-B"})
+    await orders.take_in(intake("A-1", 2, units=3, receiver="Ada"))
+    assert [letter["field"] for letter in await _letters(orders)] == ["number"]
+    assert (await orders.get("/orders/A-1"))["lines"][0]["units"] == 2
 
 
 # ---------------------------------------------------------------- dead letters

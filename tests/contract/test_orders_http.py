@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -349,6 +350,46 @@ async def test_everything_that_happened_to_an_order_is_told_in_turn(orders: Orde
     first = await orders.get("/orders/A-1/history", limit=3)
     rest = await orders.get("/orders/A-1/history", limit=3, cursor=first["next_cursor"])
     assert first["items"] + rest["items"] == entries
+
+
+async def _partial(orders: Orders, number: str) -> None:
+    """Two of three cups and the pot are there, the jug is not."""
+    await orders.made(number, {"CUP": 3, "POT": 1, "JUG": 4}, priority=-2, demanded_at="2026-11-01T00:00:00Z")
+    answer = await orders.answer_of(number, "partially_allocated")
+    had = {"CUP": 2, "POT": 1, "JUG": 0}
+    told = [replace(line, reserved_units=had[line.sku], waiting_units=line.wanted_units - had[line.sku]) for line in answer.lines]
+    await orders.hand_over([replace(answer, lines=tuple(told))])
+
+
+@pytest.mark.accept("002-13", "002-23")
+async def test_a_partially_allocated_order_is_split_into_what_is_ready_and_what_waits(orders: Orders) -> None:
+    await _partial(orders, "A-1")
+    assert "split" in (await _order(orders, "A-1"))["actions"]
+    answer = await orders.post("/orders/A-1/split", {"number": "A-1-B"})
+    assert (answer.status_code, answer.headers["Location"]) == (202, "/orders/A-1-B")
+    kept, rest = await _order(orders, "A-1"), await _order(orders, "A-1-B")
+    assert {line["sku"]: line["units"] for line in kept["lines"]} == {"CUP": 2, "POT": 1}
+    assert {line["sku"]: line["units"] for line in rest["lines"]} == {"CUP": 1, "JUG": 4}
+    assert (rest["split_from"], rest["priority"], rest["demanded_at"]) == ("A-1", -2, kept["demanded_at"])
+    assert [(event.number, event.demand.wish.value) for event in (await orders.events())[-2:]] == [("A-1", "stock"), ("A-1-B", "stock")]
+    await orders.answer("A-1", "allocated")
+    assert (await orders.post("/orders/A-1/start-processing")).status_code == 202
+
+
+@pytest.mark.accept("002-23")
+async def test_a_partially_allocated_order_may_be_kept_together_and_wait(orders: Orders) -> None:
+    await _partial(orders, "A-1")
+    await orders.answer("A-1", "allocated")
+    assert (await _order(orders, "A-1"))["display_status"] == "Allocated"
+    assert (await orders.post("/orders/A-1/split")).json()["code"] == "not_partially_allocated"
+
+
+async def test_the_rest_of_a_split_gets_a_number_of_its_own_and_none_that_is_taken(orders: Orders) -> None:
+    await _partial(orders, "A-1")
+    await orders.made("A-2")
+    for number in ("A-1", "A-2"):
+        assert (await orders.post("/orders/A-1/split", {"number": number})).json()["code"] == "number_taken"
+    assert (await orders.post("/orders/A-1/split")).json()["rest"]["number"].startswith("SO-")
 
 
 # ---------------------------------------------------------------- who may see what

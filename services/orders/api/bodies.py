@@ -127,6 +127,14 @@ class Cancel(Body):
     reason: Text = ""
 
 
+class Split(Body):
+    """Under which number the rest goes on; without one it gets the next of the month."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"number": "SO-2611-0042-B"}]})
+
+    number: Identifier | None = None
+
+
 class Selection(Body):
     """Orders by what they are, as in GET /orders."""
 

@@ -34,56 +34,56 @@ routes = router(tags=["orders"])
 @routes.patch("/orders/{number}", status_code=202, summary="Edit", response_model=None, responses=_ANSWERS)
 async def edit(number: Number, body: OrderChanges, command: Command, prefer: Prefer, if_match: IfMatch = None) -> Response:
     """Change details while the order awaits fulfilment. Where it was allocated, allocation runs again by itself."""
-    return await _told(command, number, EditOrder(changes=body.changes(), by=_by(command)), prefer, if_match)
+    return await _told(command, number, EditOrder(changes=body.changes(), by=by(command)), prefer, if_match)
 
 
 @routes.post("/orders/{number}/cancel", status_code=202, summary="Cancel for good", response_model=None, responses=_ANSWERS)
 async def cancel(number: Number, command: Command, prefer: Prefer, if_match: IfMatch = None, body: Cancel | None = None) -> Response:
     """One-way: it can not be restored. What the order reserved is released at once and may be allocated to other orders."""
-    return await _told(command, number, CancelOrder(reason=body.reason if body else "", by=_by(command)), prefer, if_match)
+    return await _told(command, number, CancelOrder(reason=body.reason if body else "", by=by(command)), prefer, if_match)
 
 
 @routes.post("/orders/{number}/allocate", status_code=202, summary="Allocate", response_model=None, responses=_ANSWERS)
 async def allocate(number: Number, command: Command, prefer: Prefer, if_match: IfMatch = None) -> Response:
     """Reserve stock for the order, or try again."""
-    return await _told(command, number, AllocateOrder(by=_by(command)), prefer, if_match)
+    return await _told(command, number, AllocateOrder(by=by(command)), prefer, if_match)
 
 
 @routes.post("/orders/{number}/deallocate", status_code=202, summary="Deallocate", response_model=None, responses=_ANSWERS)
 async def deallocate(number: Number, command: Command, prefer: Prefer, if_match: IfMatch = None) -> Response:
     """Free what the order reserved; it stays open."""
-    return await _told(command, number, DeallocateOrder(by=_by(command)), prefer, if_match)
+    return await _told(command, number, DeallocateOrder(by=by(command)), prefer, if_match)
 
 
 @routes.post("/orders/{number}/start-processing", status_code=202, summary="Start processing", response_model=None, responses=_ANSWERS)
 async def start_processing(number: Number, command: Command, prefer: Prefer, if_match: IfMatch = None) -> Response:
     """Picking may start. The status changes when every reserved unit has been confirmed; where one is missing it is refused."""
-    return await _told(command, number, StartProcessing(by=_by(command)), prefer, if_match)
+    return await _told(command, number, StartProcessing(by=by(command)), prefer, if_match)
 
 
 @routes.post("/orders/{number}/stop-processing", status_code=202, summary="Stop processing", response_model=None, responses=_ANSWERS)
 async def stop_processing(number: Number, command: Command, prefer: Prefer, if_match: IfMatch = None) -> Response:
     """The picker has stopped: the order awaits fulfilment again and may be edited or canceled."""
-    return await _told(command, number, StopProcessing(by=_by(command)), prefer, if_match)
+    return await _told(command, number, StopProcessing(by=by(command)), prefer, if_match)
 
 
 @routes.post("/orders/{number}/ship", status_code=202, summary="Ship", response_model=None, responses=_ANSWERS)
 async def ship(number: Number, command: Command, prefer: Prefer, if_match: IfMatch = None) -> Response:
     """The goods leave: they are taken off hand. The status changes when all have left."""
-    return await _told(command, number, ShipOrder(by=_by(command)), prefer, if_match)
+    return await _told(command, number, ShipOrder(by=by(command)), prefer, if_match)
 
 
 @routes.post("/orders/{number}/dropship", status_code=202, summary="Dropship", response_model=None, responses=_ANSWERS)
 async def dropship(number: Number, command: Command, prefer: Prefer, if_match: IfMatch = None) -> Response:
     """A supplier ships it: nothing is taken from stock, and its allocation is removed."""
-    return await _told(command, number, DropshipOrder(by=_by(command)), prefer, if_match)
+    return await _told(command, number, DropshipOrder(by=by(command)), prefer, if_match)
 
 
 async def _told(command: Command, number: str, told: OrderCommand, prefer: Prefer, if_match: str | None) -> Response:
     key = Key(command.caller.merchant, number)
 
     async def place(unit: Unit) -> Reply:
-        order = await _locked(unit, key, if_match)
+        order = await locked(unit, key, if_match)
         answer = decide(order, told, unit.now)
         if isinstance(answer, Refused):
             raise refusal(answer)
@@ -95,7 +95,8 @@ async def _told(command: Command, number: str, told: OrderCommand, prefer: Prefe
     return (await command.wait(reply, prefer, key.demand, lambda: settled(command.platform, key, reply.body["version"]))).response()
 
 
-async def _locked(unit: Unit, key: Key, if_match: str | None) -> Order:
+async def locked(unit: Unit, key: Key, if_match: str | None) -> Order:
+    """The order, its row locked. Raises Problem where there is none, or another version than the caller has seen."""
     order = (await load(unit.connection, [key], lock=True)).get(key)
     if order is None:
         raise no_such_order(key.number)
@@ -105,5 +106,6 @@ async def _locked(unit: Unit, key: Key, if_match: str | None) -> Order:
     return order
 
 
-def _by(command: Command) -> str:
+def by(command: Command) -> str:
+    """Who commands, as histories tell it."""
     return f"key {command.caller.key_id}"

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -56,11 +56,11 @@ async def create_order(body: NewOrder, command: Command, prefer: Prefer) -> Resp
     refused. `Prefer: wait=N` gives the decision itself where it comes within N seconds."""
     platform, merchant = command.platform, command.caller.merchant
 
-    async def attempt() -> Reply:
+    async def attempt(look: bool) -> Reply:
         (wanted,) = await _numbered(platform, merchant, [body])
 
         async def place(unit: Unit) -> Reply:
-            ((order, problem),) = await _place(unit, [wanted])
+            ((order, problem),) = await _place(unit, [wanted], look)
             if problem:
                 raise problem
             assert order is not None
@@ -68,7 +68,7 @@ async def create_order(body: NewOrder, command: Command, prefer: Prefer) -> Resp
 
         return await command.run(place)
 
-    reply = await _until_free(attempt)
+    reply = await until_free(attempt)
     key = Key(merchant, reply.body["number"])
     return (await command.wait(reply, prefer, key.demand, lambda: settled(platform, key, reply.body["version"]))).response()
 
@@ -83,17 +83,17 @@ def bulk_routes(max_body_bytes: int, max_item_bytes: int) -> APIRouter:
         platform, merchant = command.platform, command.caller.merchant
         read = [_read(item, max_item_bytes) for item in body.orders]
 
-        async def attempt() -> Reply:
+        async def attempt(look: bool) -> Reply:
             numbered = iter(await _numbered(platform, merchant, [one for one in read if isinstance(one, NewOrder)]))
             wanted = [next(numbered) if isinstance(one, NewOrder) else one for one in read]
 
             async def place(unit: Unit) -> Reply:
-                placed = iter(await _place(unit, [one for one in wanted if isinstance(one, _Wanted)]))
+                placed = iter(await _place(unit, [one for one in wanted if isinstance(one, _Wanted)], look))
                 return _bulk_reply([next(placed) if isinstance(one, _Wanted) else (None, one) for one in wanted])
 
             return await command.run(place)
 
-        reply = await _until_free(attempt)
+        reply = await until_free(attempt)
         asked = [(Key(merchant, one["number"]), one["version"]) for one in reply.body["results"] if "number" in one]
         subjects = [key.demand for key, _ in asked]
         return (await command.wait(reply, prefer, subjects, lambda: _all_settled(platform, reply, asked))).response()
@@ -101,16 +101,16 @@ def bulk_routes(max_body_bytes: int, max_item_bytes: int) -> APIRouter:
     return bulk
 
 
-async def _place(unit: Unit, wanted: Sequence[_Wanted]) -> list[tuple[Order | None, Problem | None]]:
-    """Make the orders in the unit's transaction; per order what it is, or why not."""
+async def _place(unit: Unit, wanted: Sequence[_Wanted], look: bool) -> list[tuple[Order | None, Problem | None]]:
+    """Make the orders in the unit's transaction; per order what it is, or why not. `look` for orders that there are."""
     given = [Key(unit.merchant, one.number) for one in wanted if not one.generated]
-    present = await load(unit.connection, given, lock=True) if given else {}
+    present = await load(unit.connection, given, lock=True) if given and look else {}
     placed: list[tuple[Order | None, Problem | None]] = []
     changes: list[Changed] = []
     for one in wanted:
         key = Key(unit.merchant, one.number)
         if (there := present.get(key)) is not None:
-            placed.append((there, None) if there.digest == one.digest else (None, _taken(one.number)))
+            placed.append((there, None) if there.digest == one.digest else (None, taken(one.number)))
             continue
         command = CreateOrder(
             key=key, details=one.body.details(unit.now), allocate=one.body.allocate, digest=one.digest, by=f"key {unit.caller.key_id}"
@@ -126,6 +126,13 @@ async def _place(unit: Unit, wanted: Sequence[_Wanted]) -> list[tuple[Order | No
     return placed
 
 
+async def drawn_number(platform: Platform, merchant: str) -> str:
+    """The next number of the month. A number that is drawn and not used leaves a gap."""
+    month = month_of(datetime.now(UTC))
+    (count,) = await draw_counts(platform.engine, merchant, month, 1)
+    return order_number(PREFIX, month, count)
+
+
 async def _numbered(platform: Platform, merchant: str, bodies: Sequence[NewOrder]) -> list[_Wanted]:
     """Give a number to those that have none."""
     without = sum(body.number is None for body in bodies)
@@ -139,12 +146,12 @@ async def _numbered(platform: Platform, merchant: str, bodies: Sequence[NewOrder
     ]
 
 
-async def _until_free(attempt: Any) -> Reply:  # Callable[[], Awaitable[Reply]]
-    """Somebody may take a number at the same moment: look again, or draw the next."""
+async def until_free(attempt: Callable[[bool], Awaitable[Reply]]) -> Reply:
+    """First without looking for orders of the same numbers, which hardly ever are there and cost a round trip. Where the database says
+    that one is: look, or draw the next number."""
     for left in reversed(range(_ATTEMPTS)):
         try:
-            reply: Reply = await attempt()
-            return reply
+            return await attempt(left < _ATTEMPTS - 1)
         except Exception as error:
             if not number_is_taken(error) or not left:
                 raise
@@ -187,6 +194,7 @@ async def _all_settled(platform: Platform, reply: Reply, asked: Sequence[tuple[K
     return Reply(200, {**reply.body, "results": results})
 
 
-def _taken(number: str) -> Problem:
+def taken(number: str) -> Problem:
+    """409: another order has the number."""
     remedy = "give the order another number, or PATCH the one there is"
     return Problem(409, "number_taken", f"order {number} exists with other content", field="number", remedy=remedy)

@@ -84,6 +84,13 @@ class OrderView(Receipt):
     picking: str
 
 
+class SplitView(View):
+    """Both halves: `kept` has what is ready, `rest` waits."""
+
+    kept: Receipt
+    rest: Receipt
+
+
 class OrderItem(Receipt):
     """An order in a list."""
 

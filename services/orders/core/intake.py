@@ -26,7 +26,8 @@ def take_in(present: Order | None, message: OrderIntake, digest: str, now: datet
     if present is None:
         return _make(message, digest, now)
     if present.channel_version is None:
-        return Refused("number_taken", "the number belongs to an order that was made over HTTP", "give the order another number", "number")
+        detail = "the order of this number is edited here: it was made over HTTP, or has been split"
+        return Refused("not_the_channels", detail, "give a new order another number; edit this one over HTTP", "number")
     if message.version < present.channel_version or digest == present.digest:
         return []
     if message.version == present.channel_version:

@@ -71,11 +71,11 @@ def order_row(order: Order) -> tuple[Any, ...]:
         details.priority,
         details.fill,
         details.strategy,
-        json.dumps(details.warehouses),
+        texts_json(details.warehouses),
         details.channel,
         details.country,
         details.receiver,
-        json.dumps(details.tags),
+        texts_json(details.tags),
         details.value_minor_units,
         details.currency,
         order.created_at,
@@ -168,6 +168,11 @@ def _line_allocation_of(line: Row) -> LineAllocation:
         pieces=_PIECES.validate_json(line["pieces"]) if line["pieces"] != "[]" else (),
         shortage=_SHORTAGE.validate_json(line["shortage"]) if line["shortage"] else None,
     )
+
+
+def texts_json(texts: tuple[str, ...]) -> str:
+    """Texts as they are stored. Most are none."""
+    return json.dumps(texts) if texts else "[]"
 
 
 def pieces_json(pieces: tuple[Piece, ...]) -> str:

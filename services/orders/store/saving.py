@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orders.core.model import Changed, Entry, Key, Order
 from services.orders.store.driver import driver
-from services.orders.store.rows import ORDER_COLUMNS, Row, order_of, order_row
+from services.orders.store.rows import ORDER_COLUMNS, Row, order_of, order_row, texts_json
 from shared.database import constraint
 from shared.relay import Outbox, Outgoing
 from shared.schemas.topics import ORDERS
@@ -136,7 +136,7 @@ def _lines_gone(before: Order, order: Order) -> list[tuple[str, str, str]]:
 
 def _line_rows(orders: Iterable[Order]) -> list[tuple[Any, ...]]:
     return [
-        (order.key.merchant, order.key.number, line.sku, position, line.units, json.dumps(line.warehouses))
+        (order.key.merchant, order.key.number, line.sku, position, line.units, texts_json(line.warehouses))
         for order in orders
         for position, line in enumerate(order.details.lines)
     ]
