@@ -68,13 +68,14 @@ def consumer_settings(bootstrap: str) -> dict[str, Any]:
     }
 
 
-def group_settings(bootstrap: str, group: str) -> dict[str, Any]:
-    """Group members: range assignor (round robin tears partitions of one number apart), quick failure detection."""
+def group_settings(bootstrap: str, group: str, session_ms: int = SESSION_MS) -> dict[str, Any]:
+    """Group members: range assignor (round robin tears partitions of one number apart), quick failure detection: a member that is silent
+    for `session_ms` is given up."""
     return consumer_settings(bootstrap) | {
         "group_id": group,
         "partition_assignment_strategy": (RangePartitionAssignor,),
-        "session_timeout_ms": SESSION_MS,
-        "heartbeat_interval_ms": 1_000,
+        "session_timeout_ms": session_ms,
+        "heartbeat_interval_ms": min(1_000, session_ms // 3),
         "max_poll_interval_ms": 300_000,
         "rebalance_timeout_ms": 10_000,
     }

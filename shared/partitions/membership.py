@@ -34,7 +34,7 @@ class GroupMembership:
 
     async def _follow(self, side: str, topic: str) -> None:
         while True:
-            consumer = AIOKafkaConsumer(**self._settings(side))
+            consumer = AIOKafkaConsumer(**group_settings(self._bootstrap, f"{self._group}-{side}", self._session_ms))
             try:
                 consumer.subscribe([topic], listener=_Listener(self, side, consumer))
                 await consumer.start()
@@ -45,11 +45,6 @@ class GroupMembership:
                 await asyncio.sleep(0.5)
             finally:
                 await stop_client(consumer)
-
-    def _settings(self, side: str) -> dict[str, Any]:
-        heartbeat_ms = min(1_000, self._session_ms // 3)
-        own = {"session_timeout_ms": self._session_ms, "heartbeat_interval_ms": heartbeat_ms}
-        return group_settings(self._bootstrap, f"{self._group}-{side}") | own
 
     def assigned(self, side: str, numbers: frozenset[int]) -> None:
         """Told by the listener."""

@@ -20,7 +20,6 @@ from shared.settings import Settings
 
 START_SECONDS = 60
 STOP_SECONDS = 25
-PEPPER = "a pepper that is only used in tests, long"
 
 
 @dataclass
@@ -112,7 +111,8 @@ class Children:
 
     def _spawn(self, kind: str, log: IO[bytes], given: dict[str, object]) -> subprocess.Popen[bytes]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("EARMARK_")}
-        found = {"kafka": self.settings.bootstrap, "postgres": self.settings.dsn, "api_key_pepper": PEPPER, **self.environment, **given}
+        servers = {"kafka": self.settings.bootstrap, "postgres": self.settings.dsn, "api_key_pepper": self.settings.pepper.decode()}
+        found: dict[str, object] = {**servers, **self.environment, **given}
         own = {f"EARMARK_{name.upper()}": str(value) for name, value in found.items() if value != ""}
         command = [sys.executable, "-m", "services.console.serve", kind]
         return subprocess.Popen(
