@@ -6,21 +6,27 @@ from dataclasses import asdict
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks.results import Result
 
 COLOURS = {"goal": "green", "floor": "yellow", "neither": "red"}
+_TABLE_WIDTH = 130
 _WIDTH, _BAR_HEIGHT, _LABEL = 900, 22, 260
 
 
 def show(console: Console, found: Sequence[Result]) -> None:
-    """The table."""
-    table = Table(title="Earmark against its yardsticks, medians of alternating runs", title_justify="left")
-    table.add_column("row")
-    for heading in ("orders/s", "±", "CPU us/order", "p50 ms", "p99 ms", "ratio", "to", "floor", "goal", "met"):
-        table.add_column(heading, justify="left" if heading in {"to", "met"} else "right")
+    """The table. In a pipe it is as wide as it needs to be."""
+    if not console.is_terminal:
+        console.width = _TABLE_WIDTH
+    table = Table(title="Earmark against its yardsticks, medians of alternating runs", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("row", no_wrap=True)
+    for heading in ("orders/s", "±", "CPU us", "p50 ms", "p99 ms", "ratio"):
+        table.add_column(heading, justify="right")
+    for heading in ("to", "floor", "goal", "met"):
+        table.add_column(heading)
     for one in found:
         met = f"[{COLOURS[one.met]}]{one.met}[/]" if one.met else ""
         table.add_row(
@@ -28,6 +34,7 @@ def show(console: Console, found: Sequence[Result]) -> None:
             _number(one.ratio), one.yardstick or "", _number(one.floor), _number(one.goal), met,
         )  # fmt: skip
     console.print(table)
+    console.print("CPU us: of the whole machine, per order. Ratio: to the yardstick of the same run. Below a floor the work is not done.")
 
 
 def _number(value: float | None) -> str:
