@@ -26,7 +26,7 @@ def show(console: Console, found: Sequence[Result]) -> None:
     for heading in ("orders/s", "±", "CPU us", "p50 ms", "p99 ms", "ratio"):
         table.add_column(heading, justify="right")
     for heading in ("to", "floor", "goal", "met"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=True)
     for one in found:
         met = f"[{COLOURS[one.met]}]{one.met}[/]" if one.met else ""
         table.add_row(
