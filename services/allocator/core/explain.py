@@ -119,14 +119,15 @@ def _candidates(situation: Situation) -> list[Remedy]:
         for warehouse, units in sorted(other.items())
         if units and warehouse not in situation.warehouses
     ]
-    return sorted([*lifts, *allows, *_releases(situation)], key=lambda action: -action.units)
+    reach = (*situation.warehouses, *[action.warehouse or "" for action in allows])
+    return sorted([*lifts, *allows, *_releases(situation, reach)], key=lambda action: -action.units)
 
 
-def _releases(situation: Situation) -> list[Remedy]:
-    """Every demand that holds or claims units: what it holds in the line's warehouses and what it would take before the line."""
+def _releases(situation: Situation, reach: tuple[str, ...]) -> list[Remedy]:
+    """Every demand that holds or claims units: what it holds within reach and what it would take before the line."""
     gains = {holding.demand: 0 for holding in situation.holdings}
     for holding in situation.holdings:
-        gains[holding.demand] += _sum(holding.units, situation.warehouses)
+        gains[holding.demand] += _sum(holding.units, reach)
     for flagged in situation.flagged:
         if flagged.demand in gains:
             gains[flagged.demand] += flagged.units

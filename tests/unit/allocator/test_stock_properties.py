@@ -1,31 +1,44 @@
 """Whatever happens to a SKU: the books balance, nothing is oversold, nobody jumps the queue, and the cache changes nothing."""
 
+from collections.abc import Callable
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.allocator.core.stock.settings import StockSettings
+from shared.partitions.model import Send
 from shared.schemas.events import Outcome
+from shared.schemas.wire import Envelope, decode, encode, header_map, partition_of
 from tests.unit.allocator.stock_books import check_books
+from tests.unit.allocator.stock_partition import START
 from tests.unit.allocator.stock_script import Script
 from tests.unit.allocator.stock_stories import Story
 
+KEYS: dict[str, Callable[[Any], str]] = {
+    "earmark.outcomes": lambda message: message.demand,
+    "earmark.reservations": lambda message: f"{message.merchant}/{message.stops[message.stop].sku}",
+    "earmark.movements": lambda message: f"{message.merchant}/{message.sku}",
+    "earmark.stock-levels": lambda message: f"{message.merchant}/{message.sku}",
+}
 LIMITS = [StockSettings(serve_limit=2, level_interval_ms=250), StockSettings(level_interval_ms=0, cache_rows=3), StockSettings()]
 seeds, limits = st.integers(0, 2**32), st.sampled_from(LIMITS)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(seeds, limits)
 def test_the_books_balance_and_nobody_sleeps_whatever_happens(seed: int, limit: StockSettings) -> None:
     script = Script(limit)
     for batch in Story(seed).batches():
-        script.sends(*batch)
+        for send in script.sends(*batch):
+            check_can_be_sent(send)
         check_books(script.partition)
         if script.partition.batch_is_due():
             script.sends("wait 0")
             check_books(script.partition)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(seeds, limits)
 def test_what_is_sent_does_not_depend_on_what_was_cached(seed: int, limit: StockSettings) -> None:
     cached, forgetful = Script(limit), Script(limit, forgetful=True)
@@ -35,7 +48,7 @@ def test_what_is_sent_does_not_depend_on_what_was_cached(seed: int, limit: Stock
     assert cached.partition.database.tables == forgetful.partition.database.tables
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(seeds, st.integers(1, 9), st.sampled_from(["W", "V", "W,V", "V,N"]))
 def test_nobody_jumps_the_queue(seed: int, wanted: int, warehouses: str) -> None:
     """A newcomer in the last place gets no more than is free beyond what every waiter that fits would take, one by one."""
@@ -47,6 +60,13 @@ def test_nobody_jumps_the_queue(seed: int, wanted: int, warehouses: str) -> None
         assert first.message.reserved_units <= sum(free.get(warehouse, 0) for warehouse in warehouses.split(","))
         script.sends(f"release new{at}", seconds=0)
         script.sends(*batch)
+
+
+def check_can_be_sent(send: Send) -> None:
+    """It is a message of the published language, and survives the wire."""
+    record = encode(send.message, key=send.key, envelope=Envelope("stock/0/1", 1), time=START)
+    assert decode(record.value, header_map(record.headers), {send.message.type}) == (send.message,)
+    assert partition_of(send.key, 8) == partition_of(KEYS[send.topic](send.message), 8)
 
 
 def _left_for_the_last(script: Script) -> dict[str, int]:

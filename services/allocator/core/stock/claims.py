@@ -1,5 +1,7 @@
 """Nobody jumps the queue: what is left for a place in it."""
 
+from collections.abc import Mapping
+
 from services.allocator.core.stock.choosing import allot, free_by_warehouse
 from services.allocator.core.stock.draft import Draft
 from services.allocator.core.stock.state import Reservation, SkuStock
@@ -34,6 +36,6 @@ def has_claim(sku: SkuStock, waiter: Reservation, free: dict[str, int]) -> bool:
     return not (baton and baton.expired) and waiter.waiting <= left_for(free, waiter.warehouses)
 
 
-def left_for(free: dict[str, int], warehouses: tuple[str, ...]) -> int:
+def left_for(free: Mapping[str, int], warehouses: tuple[str, ...]) -> int:
     """Free units of these warehouses together."""
     return sum([free.get(warehouse, 0) for warehouse in warehouses])

@@ -40,7 +40,7 @@ def explain(sku: SkuStock, lacking: Reservation, today: date) -> Shortage | None
         allocated_units=sum([record.backed for record in records]),
         claimed_units=left_for(free, lacking.warehouses) - left_for(left, lacking.warehouses),
         elsewhere_units=sum(left.values()) - left_for(left, lacking.warehouses),
-        holders=tuple([_holder(holding, lacking.warehouses) for holding in largest[:HOLDERS_TOLD]]),
+        holders=_holders(largest, lacking.warehouses),
         remedies=advice.remedies,
         exact=advice.exact,
         ledger_version=sku.ledger_version,
@@ -89,8 +89,8 @@ def _held(sku: SkuStock, lacking: Reservation, today: date) -> list[tuple[int, s
 
 
 def _largest(sku: SkuStock, warehouses: tuple[str, ...]) -> list[Holding]:
-    """Who holds most in these warehouses, the largest first. Kept until the ledger changes, because a SKU that is sold out answers one
-    shortage after the other; forgotten when a picking mark changes."""
+    """Who holds most in these warehouses, the largest first, then who holds elsewhere. Kept until the ledger changes, because a SKU that
+    is sold out answers one shortage after the other; forgotten when a picking mark changes."""
     version, known = sku.largest
     if version != sku.ledger_version:
         known = {}
@@ -111,12 +111,13 @@ def _largest_now(sku: SkuStock, warehouses: tuple[str, ...]) -> list[Holding]:
             for number, units in reservation.pieces.items():
                 name = sku.records[number - 1].warehouse
                 by_warehouse[name] = by_warehouse.get(name, 0) + units
-    ranked = nlargest(HOLDERS_TRIED, ((left_for(units, warehouses), demand) for demand, units in held.items()))
-    return [Holding(demand, held[demand], demand in picking) for units, demand in ranked if units]
+    sizes = ((left_for(units, warehouses), sum(units.values()), demand) for demand, units in held.items())
+    return [Holding(demand, held[demand], demand in picking) for _, units, demand in nlargest(HOLDERS_TRIED, sizes) if units]
 
 
-def _holder(holding: Holding, warehouses: tuple[str, ...]) -> Holder:
-    return Holder(demand=holding.demand, units=left_for(dict(holding.units), warehouses))
+def _holders(largest: list[Holding], warehouses: tuple[str, ...]) -> tuple[Holder, ...]:
+    sizes = [(holding.demand, left_for(holding.units, warehouses)) for holding in largest[:HOLDERS_TOLD]]
+    return tuple([Holder(demand=demand, units=units) for demand, units in sizes if units])
 
 
 def _flagged(sku: SkuStock, before: Reservation | None = None) -> tuple[Claim, ...]:
