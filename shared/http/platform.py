@@ -55,6 +55,7 @@ class Platform:
         counts = partition_counts(settings.stock_partitions, settings.demand_partitions)
         writer = KafkaLogWriter(settings.bootstrap)
         relay = Relay(outbox, settings.dsn, writer, counts, settings.max_outbox_rows)
+        relay.follow(pool)
         cursor_key = hmac.new(settings.pepper, b"cursors", hashlib.sha256).digest()
         waiting = Waiting(settings.dsn, f"{service}_decisions")
         return cls(settings, service, pool, outbox, relay, writer, Keys(pool, settings.pepper), waiting, cursor_key, read_only)

@@ -9,20 +9,22 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
 from aiokafka.errors import KafkaError
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared import metrics
 from shared.database import Fault, classify, hot_connection
 from shared.partitions.crash import crash_point
 from shared.partitions.model import OutboxRow
 from shared.partitions.ports import LogWriter
-from shared.relay.outbox import Outbox, headers_from
-from shared.schemas.wire import Record, partition_of
+from shared.relay.outbox import WRITTEN, Outbox, headers_from
+from shared.schemas.wire import Envelope, Record, partition_of
 
 log = logging.getLogger(__name__)
 
@@ -57,12 +59,31 @@ class Relay:
     backlog_rows: int = 0
     held: set[int] = field(default_factory=set)
     _wakes: dict[int, asyncio.Event] = field(default_factory=dict)
+    _elsewhere: set[int] = field(default_factory=set)
+    _tell: asyncio.Event = field(default_factory=asyncio.Event)
     _sql: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def full(self) -> bool:
         """More rows wait than may: take no new commands."""
         return self.backlog_rows >= self.max_rows
+
+    def follow(self, pool: AsyncEngine) -> None:
+        """Be woken whenever a connection that wrote to the outbox comes back to its pool: its transaction has ended then."""
+
+        def returned(_: Any, record: Any) -> None:
+            self.wake(record.info.pop(WRITTEN, ()))
+
+        event.listen(pool.sync_engine, "checkin", returned)
+
+    def wake(self, shards: Iterable[int]) -> None:
+        """Look at these shards now: here, or where they are held."""
+        for shard in shards:
+            if shard in self.held:
+                self._wakes[shard].set()
+            else:
+                self._elsewhere.add(shard)
+                self._tell.set()
 
     async def run(self) -> None:
         """Relay until cancelled; what was published and not yet deleted is published again by the next holder."""
@@ -72,8 +93,6 @@ class Relay:
             try:
                 await self._session()
             except (KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-                if (task := asyncio.current_task()) is not None and task.cancelling():
-                    raise asyncio.CancelledError from error  # a task group that fails while it is cancelled forgets the cancel
                 failures = failures + 1 if time.monotonic() - started < CALM_SECONDS else 1
                 self._complain(error, failures)
                 await asyncio.sleep(random.uniform(0.5, 1.0) * min(5.0, 0.1 * 2**failures))  # noqa: S311  (jitter)
@@ -86,20 +105,31 @@ class Relay:
 
     async def _session(self) -> None:
         """One connection's life: listen, hold locks, publish. Ends by an exception."""
-        connection = await hot_connection(self.dsn, f"{self.outbox.schema} relay", idle_session_timeout=str(int(self.frozen_seconds * 1000)))
+        connection = await hot_connection(
+            self.dsn,
+            f"{self.outbox.schema} relay",
+            idle_session_timeout=str(int(self.frozen_seconds * 1000)),
+            # A deletion that a crash of the server forgets is a row published twice, which readers ignore: wait for no flush.
+            synchronous_commit="off",
+        )
         try:
             await connection.add_listener(self.outbox.channel, self._woken)
             shards = await self._shards(connection)
             self._wakes = {shard: asyncio.Event() for shard in shards}
-            async with asyncio.TaskGroup() as tasks:
-                for shard in shards:
-                    tasks.create_task(self._serve(connection, shard), name=f"relay {self.outbox.schema}/{shard}")
-                tasks.create_task(self._beat(connection), name=f"relay {self.outbox.schema} heartbeat")
-        except ExceptionGroup as group:
-            raise group.exceptions[0] from None
+            work = [self._serve(connection, shard) for shard in shards] + [self._beat(connection), self._tell_others(connection)]
+            await _first_failure(work)
         finally:
             self.held.clear()
             await _drop(connection)
+
+    async def _tell_others(self, connection: asyncpg.Connection) -> None:
+        """Pass on what was written here to shards that are held elsewhere; many commits become one notification."""
+        while True:
+            await self._tell.wait()
+            self._tell.clear()
+            shards, self._elsewhere = [str(shard) for shard in self._elsewhere - self.held], set()
+            async with self._sql:
+                await connection.execute("SELECT pg_notify($1, shard) FROM unnest($2::text[]) AS shard", self.outbox.channel, shards)
 
     async def _shards(self, connection: asyncpg.Connection) -> range:
         """Every shard of the settings, and those that rows still carry from a time when there were more."""
@@ -139,16 +169,16 @@ class Relay:
 
     async def _pass_on(self, connection: asyncpg.Connection, shard: int) -> bool:
         """Publish one batch and delete it. True when there may be more."""
-        rows = await self._visible(connection, shard)
+        rows, more = await self._visible(connection, shard)
         if rows:
             started = time.monotonic()
             await self.writer.publish(self._by_destination(rows))
             crash_point("relay_published")
-            await self._delete(connection, [row.id for row in rows])
+            await self._delete(connection, shard, [row.id for row in rows])
             metrics.RELAY_PUBLISHED.labels(service=self.outbox.schema).inc(len(rows))
             metrics.RELAY_BATCH_SECONDS.labels(service=self.outbox.schema).observe(time.monotonic() - started)
         self.healthy = True
-        return bool(rows)
+        return more
 
     def _by_destination(self, rows: Sequence[_Waiting]) -> list[OutboxRow]:
         """Rows of one destination stay in order, so rows of one entity do: it has one key."""
@@ -160,7 +190,8 @@ class Relay:
             for (topic, number), waiting in found.items()
         ]
 
-    async def _visible(self, connection: asyncpg.Connection, shard: int) -> list[_Waiting]:
+    async def _visible(self, connection: asyncpg.Connection, shard: int) -> tuple[list[_Waiting], bool]:
+        """The next rows to publish, and whether there are more that a wake would not tell of."""
         sql = f"SELECT id, topic, key, value, headers::text FROM {self.outbox.schema}.outbox WHERE shard = $1 ORDER BY id LIMIT $2"
         async with self._sql:
             found = await connection.fetch(sql, shard, BATCH_ROWS)
@@ -170,12 +201,26 @@ class Relay:
             size += len(row["value"])
             if rows and size > BATCH_BYTES:
                 break
-            rows.append(_Waiting(row["id"], row["topic"], Record(row["key"], row["value"], headers_from(row["headers"]))))
-        return rows
+            headers = headers_from(row["headers"], Envelope(self.outbox.schema, row["id"]))
+            rows.append(_Waiting(row["id"], row["topic"], Record(row["key"], row["value"], headers)))
+        return rows, len(rows) < len(found) or len(found) == BATCH_ROWS
 
-    async def _delete(self, connection: asyncpg.Connection, ids: list[int]) -> None:
+    async def _delete(self, connection: asyncpg.Connection, shard: int, ids: list[int]) -> None:
         async with self._sql:
-            await connection.execute(f"DELETE FROM {self.outbox.schema}.outbox WHERE id = ANY($1)", ids)
+            await connection.execute(f"DELETE FROM {self.outbox.schema}.outbox WHERE shard = $1 AND id = ANY($2)", shard, ids)
+
+
+async def _first_failure(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run all, raise what the first raises, leave none behind. Not a task group: in Python 3.11 one that fails leaves its parent marked
+    as cancelled, and one that fails while its parent is being cancelled swallows the cancellation."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    raise next((error for error in ended if isinstance(error, Exception)), asyncio.CancelledError())
 
 
 async def _drop(connection: asyncpg.Connection) -> None:
