@@ -98,7 +98,7 @@ class Screen:
         for _ in range(4):
             line.add_column(no_wrap=True)
         took = Text(f"{time.monotonic() - self._since:7.1f} s ", style="dim")
-        line.add_row(took, self._spinner, self._doing, Text(self._detail, style="dim"))
+        line.add_row(took, self._spinner, self._doing, Text(f"· {self._detail}" if self._detail else "", style="dim"))
         return Group(line)
 
 

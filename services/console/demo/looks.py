@@ -45,9 +45,14 @@ def title() -> Text:
     return Text.assemble("\n", (" " * LEFT + "Earmark", "bold"), ("  stock promised exactly once", "dim"), "\n")
 
 
-def step_line(seconds: float, told: str, sign: str = "✓", style: str = "green") -> Text:
-    """` 3.9 s  ✓ Kafka and Postgres`."""
-    return Text.assemble((f"{seconds:7.1f} s  ", "dim"), (f"{sign} ", style), told)
+def step_line(seconds: float, told: str) -> RenderableType:
+    """` 3.9 s  ✓ Kafka and Postgres run`; what does not fit goes on under its own beginning."""
+    line = Table.grid(padding=(0, 1))
+    line.add_column(no_wrap=True, style="dim")
+    line.add_column(no_wrap=True, style="green")
+    line.add_column()
+    line.add_row(f"{seconds:7.1f} s ", "✓", told)
+    return line
 
 
 # ---------------------------------------------------------------- the live part
@@ -58,7 +63,10 @@ def stream_row(telling: Telling, wide: bool) -> tuple[Text, ...]:
     lines = Text(f"{telling.whole_lines}/{telling.lines}", style="dim", justify="right")
     if telling.outcome == "released":
         lines = Text("")
-    latency = Text(f"{telling.latency_ms:,.0f} ms" if telling.latency_ms is not None else "", style="dim", justify="right")
+    if telling.latency_ms is not None:
+        latency = Text(f"{telling.latency_ms:,.0f} ms", style="dim", justify="right")
+    else:
+        latency = Text("served" if _was_served(telling) and not wide else "", style="cyan", justify="right")
     row = (Text(telling.number, style="bold"), words(telling.outcome), lines)
     return (*row, _detail(telling), latency) if wide else (*row, latency)
 
@@ -66,12 +74,17 @@ def stream_row(telling: Telling, wide: bool) -> tuple[Text, ...]:
 def _detail(telling: Telling) -> Text:
     if telling.outcome == "released":
         return Text("its stock is free again", style="dim")
-    if telling.before in {"partially_allocated", "could_not_allocate"} and telling.outcome in {"allocated", "partially_allocated"}:
+    if _was_served(telling):
         return Text("served from the queue", style="cyan")
     if telling.missing:
         sku, units = telling.missing
         return Text(f"waits for {units:,} × {sku}", style="dim")
     return Text("")
+
+
+def _was_served(telling: Telling) -> bool:
+    """Whether it got units that it had waited for."""
+    return telling.before in {"partially_allocated", "could_not_allocate"} and telling.outcome in {"allocated", "partially_allocated"}
 
 
 def stream_text(telling: Telling) -> str:
@@ -211,7 +224,7 @@ def proof(checks: Sequence[Check]) -> RenderableType:
         for problem in check.problems[:5]:
             table.add_row("", Text(problem, style="red"), "")
     heading = Text.assemble(("earmark verify", "bold"), ("  plain SQL that shares no code with the services", "dim"))
-    return Group(indented(heading), indented(table, 5), "")
+    return Group("", indented(heading), indented(table, 5), "")
 
 
 def verdict(facts: Facts) -> RenderableType:

@@ -16,7 +16,8 @@ SHARE_RECEIVED = (0.7, 1.0)
 """Of every SKU a share of what is wanted is received, drawn between these: 85 % in sum, so that the shop sells out as the day goes on."""
 SHARE_IN_ANNEX = 0.35
 HOME = ("", "United Kingdom")
-"""Orders that go elsewhere leave in one parcel: all of it or nothing."""
+MOST_LINES_OF_A_PARCEL = 8
+"""What goes abroad and fits in one parcel leaves in one: all of it or nothing."""
 NO_ORDER = "no order to cancel"
 
 
@@ -83,7 +84,7 @@ def plan(reading: Reading, seed: int) -> Plan:
 
 def ships_whole(order: ShopOrder) -> bool:
     """Whether the order is all or nothing."""
-    return order.country not in HOME
+    return order.country not in HOME and len(order.lines) <= MOST_LINES_OF_A_PARCEL
 
 
 def _steps(orders: Iterable[ShopOrder]) -> tuple[list[Step], int]:

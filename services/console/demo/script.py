@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,9 +15,10 @@ from services.console.demo import looks, stories
 from services.console.demo.display import Display
 from services.console.demo.facts import Check, Facts, Step, Story
 from services.console.demo.feed import Feed, reading
+from services.console.demo.order_lines import ShopOrder
 from services.console.demo.plan import MERCHANT, Cancel, Plan, Post, Receipt, ships_whole
 from services.console.demo.shop import DemoError, Refused, Shop, at_once
-from services.console.demo.tally import Tally
+from services.console.demo.tally import Tally, Telling
 from services.console.processes import Addresses, Stack
 from services.console.verify import verify
 from shared.kafka import partition_counts
@@ -25,8 +26,11 @@ from shared.settings import Settings
 
 SILENCE_SECONDS = 20.0
 """The demo gives up when nothing at all was told for so long."""
+CUSTOMERS = 24
+"""So many order at once, each waiting for the decision on one order before the next."""
 QUIET_SECONDS = 0.25
 STORY_SECONDS = 15.0
+LOOKS = 40
 
 
 @dataclass(slots=True)
@@ -122,6 +126,7 @@ async def _play(plan: Plan, stack: Stack, addresses: Addresses, display: Display
         await _orders(stage)
         await _tell_stories(stage)
         await feed.until_quiet(QUIET_SECONDS, STORY_SECONDS)
+        await _compare(stage)
         await _prove(stage)
 
 
@@ -153,46 +158,69 @@ async def _receive(stage: Stage, receipts: list[Receipt], cause: str) -> None:
 
 
 async def _orders(stage: Stage) -> None:
-    tally, plan = stage.tally, stage.plan
-    refused: dict[str, int] = {}
-    accepted = {order.number: asyncio.Event() for order in plan.orders}
+    plan, tally, posting = stage.plan, stage.tally, Posting(stage)
     with step(stage.display, stage.facts, "orders", "posting orders") as done:
         with stage.display.flowing(tally, len(plan.orders)) as tell:
-            stage.feed.on_telling = tell
-            await at_once(lambda one: _take_step(stage, one, accepted, refused), list(enumerate(plan.steps)))
+            stage.feed.on_telling = posting.hears(tell)
+            await at_once(posting.take, enumerate(plan.steps), CUSTOMERS)
             await stage.feed.until(lambda: not tally.unsettled_count, SILENCE_SECONDS)
             await stage.feed.until_quiet(QUIET_SECONDS, STORY_SECONDS)
             stage.feed.on_telling = lambda telling: None
         done(
-            f"{len(tally.orders):,} orders with {sum(len(order.lines) for order in plan.orders):,} lines posted, "
-            f"{len(plan.canceled):,} of them canceled; {tally.settled:,} have their answer"
+            f"{len(tally.orders):,} orders, {sum(len(order.lines) for order in plan.orders):,} lines; "
+            f"{len(plan.canceled):,} canceled again; {tally.settled:,} answered"
         )
-    stage.facts.summary = facts_of.summary(plan, tally, refused)
+    stage.facts.summary = facts_of.summary(plan, tally, posting.refused)
     if missing := tally.unsettled:
         stage.facts.complaints.append(f"{len(missing)} orders have no answer, the first is {missing[0]}")
     stage.display.show(looks.summary(stage.facts.summary))
 
 
-async def _take_step(
-    stage: Stage, numbered: tuple[int, Post | Cancel], accepted: dict[str, asyncio.Event], refused: dict[str, int]
-) -> None:
-    """Post an order, or cancel one as soon as it is accepted. One that is refused is counted, and the others go on."""
-    index, one = numbered
-    tally = stage.tally
-    match one:
-        case Post(order):
-            tally.posted(order.number, time.monotonic(), ships_whole=ships_whole(order))
-            try:
-                await stage.shop.order(order, stage.began + timedelta(milliseconds=index))
-            except Refused as error:
-                tally.withdrawn(order.number)
-                refused[str(error)] = refused.get(str(error), 0) + 1
-            accepted[order.number].set()
-        case Cancel(number, cancellation):
-            await accepted[number].wait()
-            if number in tally.orders:
-                tally.canceled(number)
-                await stage.shop.cancel(number, f"cancellation {cancellation}")
+class Posting:
+    """The customers: each posts an order and waits for its decision before the next. Cancels are sent as soon as their order is
+    accepted. An order that is refused is counted, and the others go on."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._accepted = {order.number: asyncio.Event() for order in stage.plan.orders}
+        self._answered = {order.number: asyncio.Event() for order in stage.plan.orders}
+        self.refused: dict[str, int] = {}
+
+    def hears(self, tell: Callable[[Telling], None]) -> Callable[[Telling], None]:
+        """What to do with every event: pass it on, and let the customer go."""
+
+        def heard(telling: Telling) -> None:
+            tell(telling)
+            self._answered[telling.number].set()
+
+        return heard
+
+    async def take(self, numbered: tuple[int, Post | Cancel]) -> None:
+        """One step of the plan."""
+        index, one = numbered
+        match one:
+            case Post(order):
+                await self._post(order, self._stage.began + timedelta(milliseconds=index))
+            case Cancel(number, cancellation):
+                await self._accepted[number].wait()
+                if number in self._stage.tally.orders:
+                    self._stage.tally.canceled(number)
+                    await self._stage.shop.cancel(number, f"cancellation {cancellation}")
+
+    async def _post(self, order: ShopOrder, demanded_at: datetime) -> None:
+        tally, number = self._stage.tally, order.number
+        tally.posted(number, time.monotonic(), ships_whole=ships_whole(order))
+        try:
+            await self._stage.shop.order(order, demanded_at)
+        except Refused as error:
+            tally.withdrawn(number)
+            self.refused[str(error)] = self.refused.get(str(error), 0) + 1
+            return
+        finally:
+            self._accepted[number].set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SILENCE_SECONDS):
+                await self._answered[number].wait()
 
 
 # ---------------------------------------------------------------- stories
@@ -246,6 +274,26 @@ async def _await_story(stage: Stage, since: float, is_over: Callable[[], bool]) 
     milliseconds = (time.monotonic() - since) * 1000
     await stage.feed.until_quiet(QUIET_SECONDS, STORY_SECONDS)
     return round(milliseconds, 1)
+
+
+async def _compare(stage: Stage) -> None:
+    """Orders follows the same events: its list says the same of every order, as soon as it has read them."""
+    with step(stage.display, stage.facts, "compare", "asking orders for its list") as done:
+        told = {number: stage.tally.outcome(number) for number in stage.tally.orders}
+        listed = await stage.shop.allocation_statuses()
+        for _ in range(LOOKS):
+            if listed == told:
+                break
+            await asyncio.sleep(QUIET_SECONDS)
+            listed = await stage.shop.allocation_statuses()
+        other = sorted(number for number in told.keys() | listed.keys() if told.get(number) != listed.get(number))
+        done(f"orders' own list agrees with the events for {len(told) - len(other):,} of {len(told):,} orders")
+    if other:
+        number = other[0]
+        stage.facts.complaints.append(
+            f"orders has another status than the events told for {len(other)} orders, the first is {number}: "
+            f"{listed.get(number)} there, {told.get(number)} on Kafka"
+        )
 
 
 async def _prove(stage: Stage) -> None:

@@ -108,7 +108,28 @@ class Shop:
         """Cancel one order."""
         await self._send("POST", f"{self._orders}/orders/{quote(number)}/cancel", {"reason": reason}, key=f"cancel-{number}")
 
+    async def allocation_statuses(self) -> dict[str, str]:
+        """Every order's allocation status as orders has it now; `released` where it is canceled and holds nothing."""
+        found: dict[str, str] = {}
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await self._read(
+                f"{self._orders}/orders", {"limit": "200", "sort": "demanded_at"} | ({"cursor": cursor} if cursor else {})
+            )
+            for item in page["items"]:
+                is_released = item["status"] == "canceled" and item["allocation_status"] == "unallocated"
+                found[item["number"]] = "released" if is_released else item["allocation_status"]
+            cursor = page["next_cursor"]
+        return found
+
     # ---------------------------------------------------------------- requests
+
+    async def _read(self, url: str, parameters: dict[str, str]) -> dict[str, Any]:
+        reply = await self._http.get(url, params=parameters)
+        if not reply.is_success:
+            raise Refused(f"GET {httpx.URL(url).path}", reply.status_code, _problem(reply))
+        found: dict[str, Any] = reply.json()
+        return found
 
     async def _send(self, method: str, url: str, body: dict[str, Any], *, key: str = "", wait: bool = False) -> dict[str, Any]:
         """A command, repeated under one key until it is answered. Raises Refused, DemoError."""

@@ -48,8 +48,11 @@ def test_an_order_is_canceled_once() -> None:
     assert canceled(order("1", A=1), order("C2", A=1), order("C3", A=1)) == ["1"]
 
 
-def test_orders_that_leave_the_country_are_all_or_nothing() -> None:
-    assert [ships_whole(ShopOrder("1", {"A": 1}, country=country)) for country in ("", "United Kingdom", "France")] == [False, False, True]
+@pytest.mark.parametrize(
+    ("country", "lines", "whole"), [("", 1, False), ("United Kingdom", 1, False), ("France", 8, True), ("France", 9, False)]
+)
+def test_what_goes_abroad_and_fits_in_one_parcel_is_all_or_nothing(country: str, lines: int, whole: bool) -> None:
+    assert ships_whole(ShopOrder("1", {f"S{number}": 1 for number in range(lines)}, country=country)) is whole
 
 
 @settings(max_examples=25, deadline=None)
