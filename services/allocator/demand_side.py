@@ -15,12 +15,15 @@ from services.allocator.store.demand_encoding import from_row, to_row
 from services.allocator.store.demand_ports import DemandStorage
 from shared.partitions.model import InputRecord, PartitionId, Send
 from shared.partitions.partition import Halted
-from shared.schemas.events import AllocationChanged, Demand, DemandEvent, OrderChanged
+from shared.schemas.events import AllocationChanged, AllocationRunChanged, Demand, DemandEvent, OrderChanged
 from shared.schemas.topics import ALLOCATIONS, ORDERS, OUTCOMES, RESERVATIONS
 from shared.schemas.values import MAX_UNITS, DemandKind, merchant_of, sku_key
 from shared.schemas.wire import BadRecord, decode, header_map
 
-_ACCEPTED = {ORDERS.name: frozenset({"order_changed"}), OUTCOMES.name: frozenset({"outcomes.pack", "outcome", "wake"})}
+_ACCEPTED = {
+    ORDERS.name: frozenset({"order_changed", "allocation_run_changed"}),
+    OUTCOMES.name: frozenset({"outcomes.pack", "outcome", "wake"}),
+}
 DUE_AT_ONCE = 500
 """Deadlines taken in one batch; after an outage all are due, and the next batch goes on with those that are left."""
 
@@ -45,7 +48,7 @@ class DemandSide:
         for message in messages:
             if isinstance(message, OrderChanged):
                 _check(message.demand)
-        return messages
+        return tuple(message for message in messages if not isinstance(message, AllocationRunChanged))  # of bulk runs: not for us
 
     async def resume(self, partition: PartitionId) -> None:
         """See the port."""

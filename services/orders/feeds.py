@@ -122,7 +122,7 @@ async def take_answers(connection: AsyncConnection, outbox: Outbox, records: Seq
     if not answers:
         return Taken(condemned)
     projection = await project_batch(connection, outbox, by_order(answers), now)
-    runs = await end_orders(connection, projection.settled, now)
+    runs = await end_orders(connection, outbox, projection.settled, now)
     for key in projection.unknown:
         letter = DeadLetter(source[key.demand], "there is no such order here; restore the newest backup, then replay it", "demand")
         condemned.append(Condemned(letter, key.merchant))

@@ -64,7 +64,7 @@ class Runner:
             if not ready:
                 return False
             started = await self._tell(connection, ready, now)
-            runs = await save_started(connection, started, now)
+            runs = await save_started(connection, platform.outbox, started, now)
             await notify(connection, platform.decisions, *runs)
         return True
 

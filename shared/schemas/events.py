@@ -18,6 +18,7 @@ from shared.schemas.values import (
     Count,
     DemandId,
     Fill,
+    Identifier,
     Label,
     Line,
     Lot,
@@ -170,6 +171,23 @@ class OrderChanged:
     changed_at: Time
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllocationRunChanged:
+    """How far a bulk run of orders is: `ended` have been decided, `refused` could not be told to. It is over when both make `total`.
+    Higher version wins."""
+
+    __pydantic_config__ = STRICT
+    type: Literal["allocation_run_changed"] = "allocation_run_changed"
+    merchant: Merchant
+    run: Identifier
+    version: Version
+    action: Literal["allocate", "deallocate"]
+    total: Units
+    ended: Count
+    refused: Count
+    changed_at: Time
+
+
 DemandEvent = OrderChanged | Outcome | Wake
 """Everything that the demand side folds."""
 
@@ -281,4 +299,4 @@ class StockLevelChanged:
 
 
 Movement = StockMoved | StockCommandRefused
-PublicEvent = OrderChanged | AllocationChanged | StockMoved | StockCommandRefused | StockLevelChanged
+PublicEvent = OrderChanged | AllocationRunChanged | AllocationChanged | StockMoved | StockCommandRefused | StockLevelChanged

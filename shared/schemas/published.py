@@ -31,10 +31,11 @@ class Traffic:
 
 _SKU = "merchant/sku"
 _DEMAND = "the demand's id: kind/merchant/id"
+_DEMAND_OR_RUN = f"{_DEMAND}; of a bulk run merchant/run"
 _PARTITION = "the state partition that wrote it: side/number/incarnation"
 TRAFFIC: dict[str, Traffic] = {
     topics.ORDER_INTAKE.name: Traffic(("order_intake",), "the order's id, whatever the channel calls it", (), ("orders",)),
-    topics.ORDERS.name: Traffic(("order_changed",), _DEMAND, ("orders",), ("allocator",)),
+    topics.ORDERS.name: Traffic(("order_changed", "allocation_run_changed"), _DEMAND_OR_RUN, ("orders",), ("allocator",)),
     topics.WORK_ORDERS.name: Traffic((), _DEMAND, ("production",), ("allocator",)),
     topics.WAREHOUSE_DOCUMENTS.name: Traffic((), _DEMAND, ("inventory",), ("allocator",)),
     topics.INVENTORY.name: Traffic(("receive_stock", "adjust_stock"), _SKU, ("inventory",), ("allocator",)),

@@ -43,6 +43,7 @@ _MESSAGES: tuple[type[Any], ...] = (
     events.Wake,
     intake.OrderIntake,
     events.OrderChanged,
+    events.AllocationRunChanged,
     events.AllocationChanged,
     events.StockMoved,
     events.StockCommandRefused,

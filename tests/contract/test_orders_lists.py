@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from shared.schemas.events import AllocationRunChanged
 from tests.support.orders_service import Orders, lines, orders_service
 
 pytestmark = pytest.mark.integration
@@ -208,6 +209,8 @@ async def test_orders_that_share_a_sku_are_allocated_in_the_order_of_the_selecti
     await orders.answer("A-4", "could_not_allocate")
     found = await orders.get(f"/allocation-runs/{run}")
     assert (found["state"], found["ended"], found["refused"], found["total"]) == ("ended", 4, 0, 4)
+    progress = [event for event in await orders.told() if isinstance(event, AllocationRunChanged)]
+    assert [(event.version, event.ended, event.total) for event in progress] == [(1, 0, 4), (2, 1, 4), (3, 2, 4), (4, 3, 4), (5, 4, 4)]
     results = [item["result"] for item in (await orders.get(f"/allocation-runs/{run}/orders"))["items"]]
     assert results == ["allocated", "could_not_allocate", "allocated", "could_not_allocate"]
 

@@ -146,6 +146,10 @@ async def test_a_bulk_run_serves_scarce_stock_in_the_order_of_the_selection(shop
     assert [item["result"] for item in items] == ["allocated"] * 5 + ["partially_allocated"] * 7
     freed = await shop.post("/allocation-runs", {"action": "deallocate", "orders": chosen})
     assert (freed["ended"], freed["refused"]) == (12, 0)
+    progress = [record for record in await _records(shop.kafka, ORDERS.name) if record.key.decode() == f"acme/{ended['id']}"]
+    versions = [decode(record.value, header_map(record.headers), {"allocation_run_changed"})[0].version for record in progress]
+    assert versions == list(range(1, ended["version"] + 1))
+    assert await _records(shop.kafka, DEAD_LETTERS.name) == []
 
 
 async def test_every_version_of_an_order_is_published_once_in_its_partition(shop: Shop) -> None:

@@ -22,6 +22,7 @@ from shared.schemas.topics import ALLOCATIONS, ORDER_INTAKE, ORDERS
 from shared.schemas.wire import Envelope, decode, encode, header_map
 from tests.support.http_service import KAFKA_AWAY, Service, running_app, settings_for
 
+_TOLD = {"order_changed", "allocation_run_changed"}
 _keys = itertools.count(1)
 _offsets = itertools.count(0)
 
@@ -70,11 +71,15 @@ class Orders:
         return receipt
 
     async def events(self) -> list[OrderChanged]:
-        """What waits to be published on earmark.orders, in order."""
+        """The orders that wait to be published on earmark.orders, in order."""
+        return [event for event in await self.told() if isinstance(event, OrderChanged)]
+
+    async def told(self) -> list[Any]:
+        """Everything that waits to be published on earmark.orders, in order."""
         sql = text("SELECT value, headers::text AS headers FROM orders.outbox WHERE topic = :topic ORDER BY id")
         async with self.platform.reading() as connection:
             rows = (await connection.execute(sql, {"topic": ORDERS.name})).all()
-        return [decode(row.value, header_map(headers_from(row.headers)), {"order_changed"})[0] for row in rows]
+        return [decode(row.value, header_map(headers_from(row.headers)), _TOLD)[0] for row in rows]
 
     async def last_event(self, number: str) -> OrderChanged:
         """The newest event of one order."""

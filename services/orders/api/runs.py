@@ -36,7 +36,8 @@ async def create(body: NewRun, command: Command, prefer: Prefer, beside: Beside)
         numbers = body.orders if body.orders is not None else await _selected(unit, body)
         skus = await skus_of(unit.connection, merchant, numbers)
         planned = plan((number, skus[number]) for number in _existing(numbers, skus))
-        await create_run(unit.connection, merchant, run, body.action, planned, unit.now, f"key {unit.caller.key_id}")
+        by = f"key {unit.caller.key_id}"
+        await create_run(unit.connection, platform.outbox, merchant, run, body.action, planned, unit.now, by)
         row = await find_run(unit.connection, merchant, run)
         assert row is not None
         return Reply(202, run_view(row).plain(), f"/allocation-runs/{run}")

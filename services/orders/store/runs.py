@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Row, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,6 +13,11 @@ from services.orders.core.model import Key
 from services.orders.core.runs import Planned
 from services.orders.store.driver import driver
 from services.orders.store.tables import allocation_run, allocation_run_order
+from shared.relay import Outbox, Outgoing
+from shared.schemas.events import AllocationRunChanged
+from shared.schemas.topics import ORDERS
+
+Action = Literal["allocate", "deallocate"]
 
 _SKUS = """
 SELECT k.number, array_agg(l.sku) FILTER (WHERE l.sku IS NOT NULL) AS skus
@@ -57,6 +62,7 @@ UPDATE orders.allocation_run r
        ended_at = CASE WHEN r.ended + n.ended + r.refused + n.refused = r.total THEN $4::timestamptz END
   FROM unnest($1::text[], $2::integer[], $3::integer[]) AS n (id, ended, refused)
  WHERE r.id = n.id
+RETURNING r.merchant, r.id, r.version, r.action, r.total, r.ended, r.refused
 """
 
 
@@ -88,15 +94,19 @@ async def skus_of(connection: AsyncConnection, merchant: str, numbers: Sequence[
 
 
 async def create_run(
-    connection: AsyncConnection, merchant: str, run: str, action: str, planned: Sequence[Planned], now: datetime, by: str
+    connection: AsyncConnection, outbox: Outbox, merchant: str, run: str, action: Action, planned: Sequence[Planned], now: datetime, by: str
 ) -> None:
-    """Store a new run and its orders in their order."""
+    """Store a new run and its orders in their order, and tell of it."""
     row = {"merchant": merchant, "id": run, "action": action, "total": len(planned), "now": now, "by": by}
     await connection.execute(_INSERT_RUN, row)
     positions = list(range(len(planned)))
     releases = ["{" + ",".join(map(str, one.releases)) + "}" for one in planned]
     columns = [positions, [one.number for one in planned], [one.waits_for for one in planned], releases]
     await (await driver(connection)).execute(_INSERT_ORDERS, run, merchant, *columns)
+    made = AllocationRunChanged(
+        merchant=merchant, run=run, version=1, action=action, total=len(planned), ended=0, refused=0, changed_at=now
+    )
+    await outbox.append(connection, now, _outgoing(made))
 
 
 async def lock_ready(connection: AsyncConnection, limit: int) -> list[Ready]:
@@ -108,25 +118,25 @@ async def lock_ready(connection: AsyncConnection, limit: int) -> list[Ready]:
     ]
 
 
-async def save_started(connection: AsyncConnection, started: Sequence[Started], now: datetime) -> set[str]:
+async def save_started(connection: AsyncConnection, outbox: Outbox, started: Sequence[Started], now: datetime) -> list[str]:
     """Store what came of starting them. A refused one has ended: it releases those that wait for it. Returns the runs that moved on."""
     rows = [(one.ready.run, one.ready.position, "refused" if one.refused else "started", one.refused or "", one.detail) for one in started]
     raw = await driver(connection)
     await raw.execute(_STARTED, *map(list, zip(*rows, strict=True)))
     refused = [one.ready for one in started if one.refused]
     await _release(raw, ((one.run, position) for one in refused for position in one.releases))
-    return await _progress(raw, {}, Counter(one.run for one in refused), now)
+    return await _progress(connection, outbox, {}, Counter(one.run for one in refused), now)
 
 
-async def end_orders(connection: AsyncConnection, settled: Iterable[Key], now: datetime) -> set[str]:
+async def end_orders(connection: AsyncConnection, outbox: Outbox, settled: Iterable[Key], now: datetime) -> list[str]:
     """These orders have been decided: where a run waited for them it goes on. Returns the runs that did."""
     keys = sorted((key.merchant, key.number) for key in settled)
     raw = await driver(connection)
     rows = await raw.fetch(_ENDED, [merchant for merchant, _ in keys], [number for _, number in keys]) if keys else []
     if not rows:
-        return set()
+        return []
     await _release(raw, ((row["run"], position) for row in rows for position in row["releases"]))
-    return await _progress(raw, Counter(row["run"] for row in rows), {}, now)
+    return await _progress(connection, outbox, Counter(row["run"] for row in rows), {}, now)
 
 
 async def find_run(connection: AsyncConnection, merchant: str, run: str) -> Row[Any] | None:
@@ -149,8 +159,32 @@ async def _release(raw: Any, released: Iterable[tuple[str, int]]) -> None:
         await raw.execute(_RELEASE, *map(list, zip(*rows, strict=True)))
 
 
-async def _progress(raw: Any, ended: Mapping[str, int], refused: Mapping[str, int], now: datetime) -> set[str]:
+async def _progress(
+    connection: AsyncConnection, outbox: Outbox, ended: Mapping[str, int], refused: Mapping[str, int], now: datetime
+) -> list[str]:
+    """Count them, and tell of the runs that moved on."""
     runs = sorted({*ended, *refused})
-    if runs:
-        await raw.execute(_PROGRESS, runs, [ended.get(run, 0) for run in runs], [refused.get(run, 0) for run in runs], now)
-    return set(runs)
+    if not runs:
+        return []
+    counts = [ended.get(run, 0) for run in runs], [refused.get(run, 0) for run in runs]
+    rows = await (await driver(connection)).fetch(_PROGRESS, runs, *counts, now)
+    told = [
+        AllocationRunChanged(
+            merchant=row["merchant"],
+            run=row["id"],
+            version=row["version"],
+            action=row["action"],
+            total=row["total"],
+            ended=row["ended"],
+            refused=row["refused"],
+            changed_at=now,
+        )
+        for row in rows
+    ]
+    await outbox.append(connection, now, *map(_outgoing, told))
+    return runs
+
+
+def _outgoing(changed: AllocationRunChanged) -> Outgoing:
+    key = f"{changed.merchant}/{changed.run}"
+    return Outgoing(entity=key, topic=ORDERS.name, key=key, message=changed)
