@@ -33,6 +33,7 @@ A command, the whole of it:
   values)` the body with `next_cursor`. Name merchant, route and filters in `scope`: a cursor is refused elsewhere.
 - The transaction that projects a decision calls `await notify(connection, platform.decisions, subject)`; waiters in every process wake up.
 - Events that others publish are folded in by a `Projection` of `shared.projection`; give `Projector(…).running` as `background`.
+- `platform.conditions["name"] = lambda: "…"` adds a word to `/health/ready`.
 - More than 256 KB: `@routes.post(…)` on `router(max_body_bytes=settings.max_bulk_body_bytes)`.
 """
 

@@ -10,10 +10,11 @@ import json
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from functools import cache
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
@@ -121,11 +122,7 @@ class Runner:
 
     async def _look(self, connection: AsyncConnection) -> Any:
         """Lock the key and look for its reply in one round trip. Between the two another may commit: the primary key finds that."""
-        sql = text(f"""
-            SELECT pg_try_advisory_xact_lock(:lock) AS mine, now() AS now, found.request_hash, found.status, found.headers, found.body
-            FROM (SELECT 1) AS one LEFT JOIN {self.platform.service}.idempotency_key AS found
-              ON found.merchant = :merchant AND found.route = :route AND found.key = :key""")
-        return (await connection.execute(sql, self._id() | {"lock": self._lock()})).one()
+        return (await connection.execute(_look_up(self.platform.service), self._id() | {"lock": self._lock()})).one()
 
     def _stored(self, row: Any) -> Reply:
         if row.request_hash != self.request_hash:
@@ -136,12 +133,9 @@ class Runner:
         return Reply(row.status, json.loads(row.body), headers.pop("Location", None), headers, replayed=True)
 
     async def _store(self, connection: AsyncConnection, reply: Reply) -> None:
-        sql = text(f"""
-            INSERT INTO {self.platform.service}.idempotency_key (merchant, route, key, request_hash, status, headers, body)
-            VALUES (:merchant, :route, :key, :request_hash, :status, CAST(:headers AS jsonb), :body)""")
         headers = reply.headers | ({"Location": reply.location} if reply.location else {})
         row = {"request_hash": self.request_hash, "status": reply.status, "headers": json.dumps(headers), "body": _dump(reply.body)}
-        await connection.execute(sql, self._id() | row)
+        await connection.execute(_keep(self.platform.service), self._id() | row)
 
     def _id(self) -> dict[str, Any]:
         return {"merchant": self.caller.merchant, "route": self.route, "key": self.key}
@@ -149,6 +143,21 @@ class Runner:
     def _lock(self) -> int:
         name = "\x00".join((self.platform.service, self.caller.merchant, self.route, self.key))
         return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+
+
+@cache
+def _look_up(schema: str) -> TextClause:
+    return text(f"""
+        SELECT pg_try_advisory_xact_lock(:lock) AS mine, now() AS now, found.request_hash, found.status, found.headers, found.body
+        FROM (SELECT 1) AS one LEFT JOIN {schema}.idempotency_key AS found
+          ON found.merchant = :merchant AND found.route = :route AND found.key = :key""")
+
+
+@cache
+def _keep(schema: str) -> TextClause:
+    return text(f"""
+        INSERT INTO {schema}.idempotency_key (merchant, route, key, request_hash, status, headers, body)
+        VALUES (:merchant, :route, :key, :request_hash, :status, CAST(:headers AS jsonb), :body)""")
 
 
 async def _runner(

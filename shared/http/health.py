@@ -15,9 +15,9 @@ routes = APIRouter(tags=["operations"])
 
 
 @routes.get("/health/live", summary="The process answers")
-async def live() -> JSONResponse:
-    """Restart the process when this does not answer for long."""
-    return JSONResponse({"status": "live"})
+async def live(platform: Serving) -> JSONResponse:
+    """Restart the process when this does not answer for long, or with 503: background work has ended by a fault."""
+    return JSONResponse({"status": "dead", "ended": platform.dead}, 503) if platform.dead else JSONResponse({"status": "live"})
 
 
 @routes.get("/health/ready", summary="The service can take requests")

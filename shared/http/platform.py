@@ -46,6 +46,8 @@ class Platform:
     """Takes no commands: no relay, nobody waits, no replies are kept."""
     conditions: dict[str, Callable[[], str]] = field(default_factory=dict)
     """What else `/health/ready` tells of, by name: whoever runs beside the service puts itself in."""
+    dead: list[str] = field(default_factory=list)
+    """Background work that has ended by a fault."""
 
     @classmethod
     def open(cls, settings: Settings, service: str, *, read_only: bool = False) -> "Platform":
@@ -81,6 +83,8 @@ class Platform:
         """Relay, listener and the clean-up of old replies, until the block ends. Raises SchemaOlder."""
         await self._await_schema()
         tasks = [asyncio.create_task(work, name=f"{self.service} {name}") for name, work in self._work().items()]
+        for task in tasks:
+            task.add_done_callback(self._ended)
         try:
             yield
         finally:
@@ -90,6 +94,12 @@ class Platform:
                 await asyncio.wait(tasks, timeout=STOP_SECONDS)
             await self.writer.close()
             await database.dispose(self.engine)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """None of them ends by itself: a fault of ours. `/health/live` says so, and the process is started anew."""
+        if not task.cancelled() and (error := task.exception()):
+            self.dead.append(task.get_name())
+            log.critical("%s has ended; restart the process", task.get_name(), exc_info=error)
 
     def _work(self) -> dict[str, "asyncio._CoroutineLike[None]"]:
         if self.read_only:

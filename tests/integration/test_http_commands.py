@@ -187,9 +187,16 @@ async def test_a_connection_that_is_cut_in_the_middle_is_a_503_and_the_same_key_
     assert (await _runner(service).run(whole)).replayed
 
 
-async def test_while_the_outbox_is_full_no_command_is_taken(database: str) -> None:
+async def test_while_too_many_events_wait_for_kafka_no_command_is_taken(database: str) -> None:
     async with notes_service(database, max_outbox_rows=100) as service:
-        service.platform.relay.backlog_rows = 100
+        async with service.platform.engine.begin() as connection:
+            fill = (
+                "INSERT INTO inventory.outbox (shard, topic, key, value, headers) SELECT 0, '', '', '', '[]' FROM generate_series(1, 100)"
+            )
+            await connection.execute(text(fill))
+        async with asyncio.timeout(20):
+            while not service.platform.outbox_is_full:
+                await asyncio.sleep(0.05)
         refused = await post(service.acme)
         assert (refused.status_code, refused.headers["retry-after"], refused.json()["code"]) == (503, "2", "unavailable")
         assert (await service.acme.get("/numbers")).status_code == 200

@@ -197,3 +197,13 @@ async def test_a_body_of_unknown_length_is_refused_at_the_limit(service: Service
 async def test_who_has_no_key_is_refused_before_a_byte_of_the_body_is_read(service: Service, port: int) -> None:
     head = _head(service, "Content-Length: 1000").replace(service.acme.headers["authorization"].encode(), b"Bearer nothing")
     assert b"401" in (await _raw(port, head)).split(b"\r\n")[0]
+
+
+async def test_background_work_that_ends_by_a_fault_of_ours_makes_the_process_say_that_it_is_dead(service: Service) -> None:
+    assert (await service.nobody.get("/health/live")).json() == {"status": "live"}
+    service.platform.relay.partitions = {}
+    await service.acme.post("/notes/a", json=NOTE, headers=JSON)
+    async with asyncio.timeout(10):
+        while (await service.nobody.get("/health/live")).status_code == 200:
+            await asyncio.sleep(0.02)
+    assert (await service.nobody.get("/health/live")).json()["ended"] == ["inventory relay"]

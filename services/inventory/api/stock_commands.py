@@ -91,9 +91,7 @@ def bulk_routes(settings: Settings) -> APIRouter:
 
 async def _one(command: Runner, prefer: Preference, document: Document) -> Response:
     async def work(unit: Unit) -> Reply:
-        await _send(unit, [document], "")
-        row = (await stock_commands.some(unit.connection, unit.merchant, [document.command_id]))[0]
-        return _reply(row)
+        return _reply((await _send(unit, [document], ""))[0])
 
     reply = await command.run(work)
     command_id: str = reply.body["command_id"]
@@ -108,9 +106,7 @@ async def _one(command: Runner, prefer: Preference, document: Document) -> Respo
 
 async def _many(command: Runner, prefer: Preference, name: str, documents: Sequence[Document]) -> Response:
     async def work(unit: Unit) -> Reply:
-        await _send(unit, documents, name)
-        ids = [document.command_id for document in documents]
-        return _reply_to_many(await stock_commands.some(unit.connection, unit.merchant, ids))
+        return _reply_to_many(await _send(unit, documents, name))
 
     reply = await command.run(work)
     ids = [one["command_id"] for one in reply.body["commands"]]
@@ -125,26 +121,29 @@ async def _many(command: Runner, prefer: Preference, name: str, documents: Seque
     return (await command.wait(reply, prefer, [subject(merchant, one) for one in ids], probe)).response()
 
 
-async def _send(unit: Unit, documents: Sequence[Document], name: str) -> None:
-    """Check, store and send the documents that are new. Raises Problem."""
+async def _send(unit: Unit, documents: Sequence[Document], name: str) -> list[RowMapping]:
+    """Check, store and send the documents that are new; the commands as they are stored, in order. Raises Problem."""
     found = refusals(documents, await master.known(unit.connection, unit.merchant, documents))
     if found:
         raise _refused(found, name)
     commands = [_stored(document) for document in documents]
     fresh = await stock_commands.add(unit.connection, unit.merchant, commands, unit.now)
-    await _compare(unit, [command for command in commands if command.command_id not in fresh])
+    repeated = await _repeated(unit, [command for command in commands if command.command_id not in fresh])
     sent = [decided(document, unit.merchant, unit.now) for document in documents if document.command_id in fresh]
     keys = [sku_key(unit.merchant, message.sku) for message in sent]
     await unit.emit(*(Outgoing(key, INVENTORY.name, key, message) for key, message in zip(keys, sent, strict=True)))
+    return [(fresh | repeated)[command.command_id] for command in commands]
 
 
-async def _compare(unit: Unit, repeated: Sequence[NewCommand]) -> None:
-    """A command id that was used before: with the same content it is a repeat, with another it is refused."""
-    asked = {command.command_id: command.content for command in repeated}
-    for row in await stock_commands.some(unit.connection, unit.merchant, list(asked)) if asked else []:
+async def _repeated(unit: Unit, commands: Sequence[NewCommand]) -> dict[str, RowMapping]:
+    """Commands whose id was used before: with the same content it is a repeat, with another it is refused."""
+    asked = {command.command_id: command.content for command in commands}
+    rows = await stock_commands.some(unit.connection, unit.merchant, list(asked)) if asked else []
+    for row in rows:
         if row["content"] != asked[row["command_id"]]:
             detail = f"command id {row['command_id']} was used for something else"
             raise Problem(409, "other_content", detail, field="command_id", remedy="use a new command id, or none")
+    return {row["command_id"]: row for row in rows}
 
 
 def subject(merchant: str, command_id: str) -> str:

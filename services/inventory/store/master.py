@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, RowMapping, Table, Text, and_, any_, insert, literal, or_, select, text, update
+from sqlalchemy import ARRAY, RowMapping, Table, Text, and_, any_, bindparam, insert, literal, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.inventory.core.model import Document, Known, Product
-from services.inventory.store.tables import BIN, PRODUCT, WAREHOUSE
 
 Row = RowMapping
 
@@ -66,25 +65,32 @@ async def known(connection: AsyncConnection, merchant: str, documents: Sequence[
     """What the documents name and that exists. Locks the products, in order of SKU: so the ids of a SKU's commands rise in the order of
     their commits, and two requests with the same SKUs can not wait for each other."""
     places = [document.place for document in documents]
-    products = await connection.execute(_products(merchant, sorted({place.sku for place in places})))
-    bins = await connection.execute(_bins(merchant, sorted({place.warehouse for place in places}), sorted({place.bin for place in places})))
-    warehouses = await taken(connection, WAREHOUSE, {"merchant": merchant}, "warehouse", sorted({place.warehouse for place in places}))
+    named = {
+        "merchant": merchant,
+        "skus": sorted({place.sku for place in places}),
+        "warehouses": sorted({place.warehouse for place in places}),
+        "bins": sorted({place.bin for place in places}),
+    }
+    found = (await connection.execute(_KNOWN, named)).all()
     return Known(
-        {row.sku: Product(row.sku, row.serialized, row.lot_tracked) for row in products},
-        frozenset(warehouses),
-        frozenset((row.warehouse, row.bin) for row in bins),
+        {row.sku: Product(row.sku, row.serialized, row.lot_tracked) for row in found if row.sku is not None},
+        frozenset(row.warehouse for row in found if row.warehouse is not None and row.bin is None),
+        frozenset((row.warehouse, row.bin) for row in found if row.bin is not None),
     )
 
 
-def _products(merchant: str, skus: Sequence[str]) -> Any:
-    query = select(PRODUCT.c.sku, PRODUCT.c.serialized, PRODUCT.c.lot_tracked)
-    wanted = and_(PRODUCT.c.merchant == merchant, PRODUCT.c.sku == _any(skus))
-    return query.where(wanted).order_by(PRODUCT.c.sku).with_for_update(key_share=True)
-
-
-def _bins(merchant: str, warehouses: Sequence[str], bins: Sequence[str]) -> Any:
-    named = and_(BIN.c.merchant == merchant, BIN.c.warehouse == _any(warehouses), BIN.c.bin == _any(bins))
-    return select(BIN.c.warehouse, BIN.c.bin).where(named)
+# One round trip for three kinds of rows: every command asks this.
+_KNOWN = text("""
+    WITH product AS (
+        SELECT sku, serialized, lot_tracked FROM inventory.product
+        WHERE merchant = :merchant AND sku = ANY(:skus) ORDER BY sku FOR NO KEY UPDATE)
+    SELECT sku, serialized, lot_tracked, NULL AS warehouse, NULL AS bin FROM product
+    UNION ALL
+    SELECT NULL, NULL, NULL, warehouse, NULL FROM inventory.warehouse WHERE merchant = :merchant AND warehouse = ANY(:warehouses)
+    UNION ALL
+    SELECT NULL, NULL, NULL, warehouse, bin FROM inventory.bin
+    WHERE merchant = :merchant AND warehouse = ANY(:warehouses) AND bin = ANY(:bins)
+""").bindparams(*(bindparam(name, type_=ARRAY(Text)) for name in ("skus", "warehouses", "bins")))
 
 
 def _any(values: Sequence[str]) -> Any:

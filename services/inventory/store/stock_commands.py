@@ -26,30 +26,35 @@ class NewCommand:
     content: dict[str, Any]
 
 
-async def add(connection: AsyncConnection, merchant: str, commands: Sequence[NewCommand], now: datetime) -> set[str]:
-    """Store the commands; returns the ids of those that are new. The others exist already."""
-    sql = text("""
-        INSERT INTO inventory.stock_command (merchant, command_id, sku, kind, content, issued_at)
-        SELECT :merchant, command_id, sku, kind, content::jsonb, :now
-        FROM unnest(:ids, :skus, :kinds, :contents) AS new(command_id, sku, kind, content)
-        ON CONFLICT (merchant, command_id) DO NOTHING RETURNING command_id
-    """).bindparams(*(bindparam(name, type_=_TEXTS) for name in ("ids", "skus", "kinds", "contents")))
+_ADD = text("""
+    INSERT INTO inventory.stock_command (merchant, command_id, sku, kind, content, issued_at)
+    SELECT :merchant, command_id, sku, kind, content::jsonb, :now
+    FROM unnest(:ids, :skus, :kinds, :contents) AS new(command_id, sku, kind, content)
+    ON CONFLICT (merchant, command_id) DO NOTHING RETURNING *
+""").bindparams(*(bindparam(name, type_=_TEXTS) for name in ("ids", "skus", "kinds", "contents")))
+
+
+async def add(connection: AsyncConnection, merchant: str, commands: Sequence[NewCommand], now: datetime) -> dict[str, Row]:
+    """Store the commands; returns the rows of those that are new, by id. The others exist already."""
     columns = {
         "ids": [command.command_id for command in commands],
         "skus": [command.sku for command in commands],
         "kinds": [command.kind for command in commands],
         "contents": [json.dumps(command.content) for command in commands],
     }
-    return set(await connection.scalars(sql, columns | {"merchant": merchant, "now": now}))
+    stored = (await connection.execute(_ADD, columns | {"merchant": merchant, "now": now})).mappings()
+    return {row["command_id"]: row for row in stored}
+
+
+_SOME = text("""
+    SELECT stock_command.* FROM unnest(:ids) WITH ORDINALITY AS wanted(command_id, place)
+    JOIN inventory.stock_command USING (command_id) WHERE merchant = :merchant ORDER BY place
+""").bindparams(bindparam("ids", type_=_TEXTS))
 
 
 async def some(connection: AsyncConnection, merchant: str, command_ids: Sequence[str]) -> list[Row]:
     """The commands with these ids that exist, in the order of the ids."""
-    query = text("""
-        SELECT stock_command.* FROM unnest(:ids) WITH ORDINALITY AS wanted(command_id, place)
-        JOIN inventory.stock_command USING (command_id) WHERE merchant = :merchant ORDER BY place
-    """).bindparams(bindparam("ids", type_=_TEXTS))
-    return list((await connection.execute(query, {"ids": list(command_ids), "merchant": merchant})).mappings())
+    return list((await connection.execute(_SOME, {"ids": list(command_ids), "merchant": merchant})).mappings())
 
 
 async def pending(connection: AsyncConnection, merchant: str, command_ids: Sequence[str]) -> int:
