@@ -178,7 +178,7 @@ class Worker:
             state.side.inputs,
             self.partition.number,
             state.read_from,
-            lambda: state.row is None or state.has_room,
+            lambda: state.has_room,
             self._offer(state, failure),
         )
         publisher = asyncio.create_task(self._publish(state))
