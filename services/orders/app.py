@@ -28,6 +28,8 @@ def application(settings: Settings) -> FastAPI:
     platform = Platform.open(settings, "orders")
     runner = Runner(platform)
     feeds = Feeds.open(platform, after_answers=runner.wake)
+    platform.conditions["intake"] = feeds.intake.subscriber.condition
+    platform.conditions["projection"] = feeds.answers.subscriber.condition
 
     @asynccontextmanager
     async def background() -> AsyncIterator[None]:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
+from shared import metrics
 from shared.database import Fault, classify
 from shared.kafka import SESSION_MS, group_settings, stop_client
 from shared.partitions.model import InputRecord
@@ -96,8 +97,13 @@ class Subscriber:
                 self.trouble = None
                 return
 
+    def condition(self) -> str:
+        """For `/health/ready`: why nothing is taken at the moment, or that it is."""
+        return self.trouble or "reads"
+
     def complain(self, error: Exception, failures: int) -> None:
         """Say it once per streak; a fault of ours with its trace."""
+        metrics.PROJECTION_FAILURES.labels(service="orders").inc()
         self.trouble = f"{self._group}: {type(error).__name__}: {error}"
         if failures == 1:
             ours = classify(error) is Fault.OTHER and not isinstance(error, KafkaError | _Stuck)

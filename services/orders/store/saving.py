@@ -99,7 +99,8 @@ async def save(connection: AsyncConnection, outbox: Outbox, changes: Sequence[Ch
     new = {key: order for key, order in last.items() if first[key].before is None}
     entries = [(change.order.key, change.entry) for change in changes]
     if new:
-        await _create(raw, list(new.values()), [row for row in entries if row[0] in new])
+        in_key_order = [new[key] for key in sorted(new, key=lambda key: (key.merchant, key.number))]  # as locks are taken: no deadlock
+        await _create(raw, in_key_order, [row for row in entries if row[0] in new])
     old = {key: (before, last[key]) for key, change in first.items() if (before := change.before) is not None}
     if old:
         await _update(raw, old)
