@@ -153,7 +153,7 @@ def tell_adjustment(choice: Adjustment, tally: Tally, milliseconds: float) -> St
         f"damaged; {_orders(len(choice.holders))} hold {sum(place.units for place in choice.holders):,} there.",
         columns=("queue", "order", "holds", "not covered", "now"),
         rows=tuple(rows),
-        ended=f"The last in the queue are flagged, the others stay covered. Proposed: {remedy or 'nothing'}.",
+        ended=f"The last in the queue are flagged, the others stay covered. To cover all of it again: {remedy or 'nothing proposed'}.",
         milliseconds=milliseconds,
         facts={
             "sku": choice.sku, "change": -choice.units, "on_hand_before": choice.on_hand_units,
@@ -164,9 +164,10 @@ def tell_adjustment(choice: Adjustment, tally: Tally, milliseconds: float) -> St
 
 
 def _remedies(tally: Tally, choice: Adjustment) -> str:
-    lines = [line for number, line in tally.lines() if line.sku == choice.sku and line.flagged_units]
-    proposals = {sentence(remedy): None for line in lines if line.shortage for remedy in line.shortage.remedies}
-    return "; ".join(list(proposals)[:3])
+    """What is proposed to the last in the queue: stock goes to those before it first, so it covers everybody."""
+    explained = {number: line.shortage for number, line in tally.lines() if line.sku == choice.sku and line.flagged_units}
+    shortage = next((explained[place.number] for place in reversed(choice.holders) if place.number in explained), None)
+    return ", ".join(map(sentence, shortage.remedies)) if shortage else ""
 
 
 def sentence(remedy: Remedy) -> str:
