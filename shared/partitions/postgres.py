@@ -18,6 +18,13 @@ ON CONFLICT (side, number) DO UPDATE
    SET epoch = p.epoch + 1, owner = excluded.owner, owner_backend = excluded.owner_backend, claimed_at = clock_timestamp()
 RETURNING incarnation, epoch, owner, batch_no, logical_time, positions, out_sequence, published_sequence
 """
+_END_OWNER = """
+SELECT pg_terminate_backend(a.pid, 2000)
+  FROM allocator.state_partition p JOIN pg_stat_activity a ON a.pid = p.owner_backend
+ WHERE p.side = $1 AND p.number = $2 AND a.datname = current_database() AND a.backend_start <= p.claimed_at AND a.pid <> pg_backend_pid()
+"""
+"""Its process may have been frozen inside a batch. Postgres does not give up on that where the client stopped between the messages of
+one statement (asyncpg flushes after Parse): neither statement_timeout nor idle_in_transaction_session_timeout ends it."""
 _ADVANCE = """
 UPDATE allocator.state_partition
    SET batch_no = batch_no + 1, positions = $5, published_sequence = greatest(published_sequence, $6),
@@ -66,8 +73,12 @@ class PostgresPartitionStore:
         self._transaction: Any = None  # asyncpg's own class is not exported with types
 
     async def claim(self, partition: PartitionId, owner: str) -> PartitionRow:
-        """See the port. Waits at most the connection's lock_timeout for a batch that the old owner has open."""
-        found = await self.connection.fetchrow(_CLAIM, *partition, owner)
+        """See the port. Waits at most the connection's lock_timeout for a batch that the old owner has open, then ends that connection."""
+        try:
+            found = await self.connection.fetchrow(_CLAIM, *partition, owner)
+        except asyncpg.LockNotAvailableError:
+            await self.connection.execute(_END_OWNER, *partition)
+            found = await self.connection.fetchrow(_CLAIM, *partition, owner)
         assert found is not None
         self._partition = partition
         fields = dict(found) | {"positions": {topic: Position(**one) for topic, one in json.loads(found["positions"]).items()}}
@@ -95,7 +106,7 @@ class PostgresPartitionStore:
             return
         try:
             await transaction.rollback()
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             self.connection.terminate()
 
     async def advance(self, epoch: int, batch_no: int, positions: Mapping[str, Position], published_sequence: int) -> datetime:
