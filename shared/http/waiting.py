@@ -39,7 +39,7 @@ class Waiting:
         while True:
             try:
                 await self._listen()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
                 log.info("listening on %s again: %s", self.channel, error)
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
 

@@ -26,7 +26,8 @@ logger = logging.getLogger("earmark.partition")
 DATA_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 """SQLSTATE classes 22 and 23: the same batch would fail for ever. Served record by record, the culprit is found and put aside."""
 CAREFUL_RECORDS = 2_000
-STORE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+STORE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+"""InternalClientError too: asyncpg raises it where the server ended the connection of a process that had been frozen in a batch."""
 FENCE_PAUSE_SECONDS = 2.0
 HOUSEKEEPING_SECONDS = 1.0
 MAX_PUBLISH_ROWS = 200

@@ -92,7 +92,7 @@ class Relay:
             started = time.monotonic()
             try:
                 await self._session()
-            except (KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except (KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
                 failures = failures + 1 if time.monotonic() - started < CALM_SECONDS else 1
                 self._complain(error, failures)
                 await asyncio.sleep(random.uniform(0.5, 1.0) * min(5.0, 0.1 * 2**failures))  # noqa: S311  (jitter)
@@ -226,5 +226,5 @@ async def _first_failure(work: Iterable[Coroutine[Any, Any, None]]) -> None:
 async def _drop(connection: asyncpg.Connection) -> None:
     try:
         await connection.close(timeout=2.0)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError):
         connection.terminate()
