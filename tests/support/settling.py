@@ -15,11 +15,11 @@ from tests.support.careful_reader import INPUTS, CarefulReader
 
 _AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, KafkaError)
 _UNDER_WAY = """
-SELECT (SELECT count(*) FROM allocator.demand WHERE deadline_at IS NOT NULL)
-     + (SELECT count(*) FROM allocator.sku_queue WHERE continue_at IS NOT NULL)
-     + (SELECT count(*) FROM allocator.baton)
-     + (SELECT count(*) FROM allocator.stock_record r LEFT JOIN allocator.levels_told t USING (partition)
-         WHERE t.told_at IS NULL OR r.changed_at > t.told_at)
+SELECT concat(demand, ' is ', status, ' until ', deadline_at) FROM allocator.demand WHERE deadline_at IS NOT NULL
+UNION ALL SELECT concat('waiters of ', sku, ' are to be served at ', continue_at) FROM allocator.sku_queue WHERE continue_at IS NOT NULL
+UNION ALL SELECT concat(demand, ' has a baton of ', sku) FROM allocator.baton
+UNION ALL SELECT concat('levels of ', sku, ' are to be told') FROM allocator.stock_record r LEFT JOIN allocator.levels_told t USING (partition)
+           WHERE t.told_at IS NULL OR r.changed_at > t.told_at
 """
 
 
@@ -40,8 +40,8 @@ async def _left(dsn: str, reader: CarefulReader, partitions: int) -> str:
     connection = await hot_connection(dsn, "test")
     try:
         rows = await connection.fetch("SELECT side, number, positions FROM allocator.state_partition")
-        if await connection.fetchval(_UNDER_WAY):
-            return "deadlines are pending"
+        if pending := [row[0] for row in await connection.fetch(_UNDER_WAY)]:
+            return f"{len(pending)} deadlines: {'; '.join(pending[:10])}"
         if not await reader.has_read_everything(connection):
             return "not everything that was committed is published"
     finally:
