@@ -10,12 +10,15 @@ from collections import Counter
 from itertools import groupby
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tests.acceptance.behaviours import Behaviour, behaviours
 from tests.acceptance.results import Results, read, state
 
+PIPE_WIDTH = 160
 MARKS = {"proven": "[green]✔[/]", "failing": "[red]✘[/]", "untested": "[dim]·[/]"}
 
 
@@ -30,7 +33,8 @@ def main() -> None:
     if options.json:
         print(json.dumps(states, indent=1))
     else:
-        show(Console(), results, states)
+        console = Console()
+        show(console if console.is_terminal else Console(width=PIPE_WIDTH), results, states)
     sys.exit("failing" in states.values())
 
 
@@ -47,11 +51,13 @@ def show(console: Console, results: Results, states: dict[str, str]) -> None:
 
 
 def _table(title: str, members: list[Behaviour], results: Results, states: dict[str, str]) -> Table:
-    table = Table("", "id", "tag", "behaviour", "tests", title=title, title_justify="left", expand=True)
+    table = Table(title=title, title_justify="left", expand=True, box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading, ratio in (("", None), ("id", None), ("tag", None), ("behaviour", 2), ("tests", 1)):
+        table.add_column(heading, ratio=ratio, no_wrap=True, overflow="ellipsis")
     for one in members:
         tests = [name.rpartition("::")[2] for name in results.get(one.id, {})]
-        shown = ", ".join(tests[:2]) + (f" and {len(tests) - 2} more" if len(tests) > 2 else "")
-        table.add_row(MARKS[states[one.id]], one.id, one.tag, one.text, shown)
+        shown = (f"({len(tests)}) " if len(tests) > 1 else "") + ", ".join(tests)
+        table.add_row(MARKS[states[one.id]], one.id, one.tag, escape(one.text), escape(shown))
     return table
 
 

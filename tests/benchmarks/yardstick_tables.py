@@ -51,6 +51,8 @@ async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 async def check_books(dsn: str, lines_an_order: int, orders: int | None = None) -> None:
     """A yardstick that lost or doubled an order measures nothing."""
     async with connected(dsn) as connection:
-        reserved, lines, events = await connection.fetchrow(_BOOKS)
+        books = await connection.fetchrow(_BOOKS)
+    assert books is not None, "an aggregate has a row"
+    reserved, lines, events = books
     assert reserved == lines == events * lines_an_order, (reserved, lines, events)
     assert orders in {None, events}, (orders, events)

@@ -107,7 +107,8 @@ async def test_a_process_that_comes_back_from_a_freeze_writes_nothing_of_what_it
         await asyncio.sleep(max(0.0, FROZEN_SECONDS - (time.monotonic() - frozen_at)))
         async with _connected(world) as connection:
             before = await _batches_by_epoch(connection)
-            current = dict(await connection.fetch("SELECT concat(side, '/', number) AS partition, epoch FROM allocator.state_partition"))
+            rows = await connection.fetch("SELECT concat(side, '/', number) AS partition, epoch FROM allocator.state_partition")
+            current = {row["partition"]: row["epoch"] for row in rows}
         zombie.thaw()
         await _end(world, work, shop, reader)
         async with _connected(world) as connection:
