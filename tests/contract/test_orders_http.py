@@ -179,6 +179,18 @@ async def test_a_caller_that_waits_gets_the_decision_itself(orders: Orders) -> N
     assert decided["lines"][0]["reserved_units"] == 2
 
 
+async def test_a_caller_that_waits_for_many_gets_all_decisions(orders: Orders) -> None:
+    bodies = [{"number": f"A-{n}", "lines": lines({"CUP": n})} for n in range(3)]
+    waiting = asyncio.create_task(orders.post("/orders:bulk", {"orders": bodies}, Prefer="wait=10"))
+    while len(await orders.events()) < 2:
+        await asyncio.sleep(0.01)
+    await orders.answer("A-1", "allocated")
+    await orders.answer("A-2", "could_not_allocate")
+    answer = await waiting
+    assert answer.status_code == 200
+    assert [one.get("display_status", "refused") for one in answer.json()["results"]] == ["refused", "Allocated", "Out of Stock"]
+
+
 async def test_a_caller_that_waits_in_vain_is_told_that_it_was_accepted(orders: Orders) -> None:
     assert (await orders.post("/orders", {"lines": lines({"CUP": 2})}, Prefer="wait=1")).status_code == 202
 

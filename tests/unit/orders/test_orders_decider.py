@@ -73,6 +73,11 @@ def test_an_edit_changes_what_it_names_and_nothing_else() -> None:
     assert edited.entry.details == {"receiver": ["Ada", "Grace"], "priority": [0, -5]}
 
 
+def test_a_history_tells_dates_and_lists_as_json_can() -> None:
+    edited = _decided(new(), EditOrder(changes={"demanded_at": LATER, "warehouses": ("EAST",)}))
+    assert edited.entry.details == {"demanded_at": [NOW.isoformat(), LATER.isoformat()], "warehouses": [[], ["EAST"]]}
+
+
 def test_an_edit_of_an_order_that_is_not_allocated_leaves_it_so() -> None:
     edited = _decided(new(allocate=False), EditOrder(changes={"priority": 1}))
     assert edited.event.demand.wish is Wish.NOTHING

@@ -1,5 +1,7 @@
 """Which action an order's status permits: the whole table, by the commands themselves."""
 
+from dataclasses import replace
+
 import pytest
 
 from services.orders.core.model import Order, OrderStatus
@@ -84,6 +86,14 @@ def test_nothing_brings_a_canceled_order_back() -> None:
     canceled = after("allocated", "cancel", "released")
     assert permitted_actions(canceled.standing) == ()
     assert "new order" in refused(canceled, "allocate").remedy
+
+
+def test_an_order_of_which_units_have_left_does_not_go_back() -> None:
+    order = after("allocated", "start-processing", "confirmed", "ship", "not consumed")
+    left = replace(order, allocated_lines=(replace(order.allocated_lines[0], consumed_units=1),))
+    answer = refused(left, "stop-processing")
+    assert answer.reason == "leaving"
+    assert "CUP" in answer.detail
 
 
 def test_an_order_that_was_never_to_be_allocated_can_not_start_processing() -> None:

@@ -1,0 +1,89 @@
+"""What a channel's view of an order makes of ours, whatever order its versions arrive in."""
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.orders.core.intake import take_in
+from services.orders.core.model import Order, OrderStatus, Refused
+from shared.schemas.intake import OrderIntake
+from shared.schemas.values import Line, Wish
+from tests.builders.orders import LATER, NOW, answer_of, answered, told
+
+
+def said(version: int, units: int = 1, **more: Any) -> OrderIntake:
+    """The order as its channel knows it."""
+    given = {"lines": (Line(sku="CUP", units=units),), "demanded_at": NOW, **more}
+    return OrderIntake(merchant="acme", number="C-1", version=version, **given)
+
+
+def taken(order: Order | None, message: OrderIntake) -> Order | None:
+    """Our order after a message that is not refused."""
+    answer = take_in(order, message, repr(message), LATER)
+    assert not isinstance(answer, Refused), answer
+    return answer[-1].order if answer else order
+
+
+def refused(order: Order | None, message: OrderIntake) -> str:
+    """Why a message is refused."""
+    answer = take_in(order, message, repr(message), LATER)
+    assert isinstance(answer, Refused), answer
+    return answer.reason
+
+
+MESSAGES = st.lists(st.integers(1, 5).map(lambda version: said(version, units=version, canceled=version == 5)), min_size=1, max_size=12)
+
+
+@given(MESSAGES)
+def test_the_highest_version_stays_and_every_change_is_one_version_on(messages: list[OrderIntake]) -> None:
+    order: Order | None = None
+    for message in messages:
+        before, order = order, taken(order, message)
+        assert order is not None
+        assert order.version - (before.version if before else 0) in {0, 1, 2 if before is None else 1}
+    assert order is not None
+    highest = max(message.version for message in messages)
+    assert order.channel_version == highest
+    assert (order.status is OrderStatus.CANCELED) == (highest == 5)
+    if highest < 5:
+        assert order.details.lines[0].units == highest
+
+
+def test_an_order_that_comes_canceled_never_wants_stock() -> None:
+    answer = take_in(None, said(1, canceled=True, reason="fraud"), "", LATER)
+    assert not isinstance(answer, Refused)
+    assert [change.event.demand.wish for change in answer] == [Wish.NOTHING, Wish.CLOSED]
+    assert answer[-1].order.cancellation is not None
+    assert answer[-1].order.cancellation.reason == "fraud"
+
+
+def test_a_second_cancel_says_nothing_new() -> None:
+    order = taken(None, said(1, canceled=True))
+    assert taken(order, said(2, canceled=True, reason="again")) == order
+
+
+def test_a_version_that_changes_nothing_runs_no_allocation() -> None:
+    order = taken(None, said(1))
+    assert taken(order, said(2)) == order
+
+
+def test_an_edit_names_only_what_differs() -> None:
+    answer = take_in(taken(None, said(1)), said(2, receiver="Ada"), "", LATER)
+    assert not isinstance(answer, Refused)
+    assert answer[0].entry.details == {"receiver": ["", "Ada"]}
+    assert answer[0].entry.by == "order-intake"
+
+
+def test_what_is_refused_says_why() -> None:
+    order = taken(None, said(1))
+    assert order is not None
+    assert refused(order, said(1, units=9)) == "other_content"
+    assert refused(replace(order, channel_version=None), said(2)) == "not_the_channels"
+    assert refused(None, said(1, lines=(Line(sku="A", units=1), Line(sku="A", units=1)))) == "duplicate_sku"
+    processing = answered(order, answer_of(order, "allocated"))
+    processing = told(processing, "start-processing")
+    processing = answered(processing, answer_of(processing, "allocated", picking="confirmed"))
+    assert refused(processing, said(2, units=9)) == "status_forbids"
+    assert refused(processing, said(2, canceled=True)) == "status_forbids"
