@@ -112,4 +112,13 @@ def guarded(command: Callable[[], None]) -> int:
         with suppress(OSError):
             sys.stdout.close()
         return 1
+    except OSError as error:
+        console.print(f"[bold red]earmark:[/bold red] {escape(_told(error))}", soft_wrap=True)
+        return 1
     return 0
+
+
+def _told(error: OSError) -> str:
+    """What the system refused, and what helps: mostly a folder that is not ours, or a full disk."""
+    where = f" ({error.filename})" if error.filename else ""
+    return f"{error.strerror or error}{where}: make room or give access there, or choose another folder with --data"

@@ -77,6 +77,17 @@ def test_whenever_it_is_ended_nothing_is_left_running(tmp_path: Path, ending: si
         demo.communicate(timeout=SECONDS)
     assert demo.returncode == (-ending if ending is signal.SIGKILL else 130)
     assert await_none_running(tmp_path) == []
+    with earmark(tmp_path, "clean", "--yes") as clean:
+        clean.communicate(timeout=SECONDS)
+    assert not (tmp_path / "data" / "demo").exists()
+
+
+def test_a_folder_that_can_not_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("in the way")
+    with earmark(tmp_path, "demo", "--json") as demo:
+        out, told = demo.communicate(timeout=SECONDS)
+    assert (demo.returncode, out, told.count("\n")) == (1, "", 1)
+    assert "--data" in told
 
 
 def test_a_bad_file_is_one_sentence_and_nothing_is_started(tmp_path: Path) -> None:

@@ -1,0 +1,151 @@
+"""A stack that stays up, and what its operators do with it on the command line: keys and dead letters."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from shared.kafka import KafkaLogWriter
+from shared.partitions.model import OutboxRow
+from shared.schemas.topics import ORDER_INTAKE, ORDERS
+from shared.schemas.wire import Record
+
+pytestmark = pytest.mark.integration
+ROOT = Path(__file__).parents[2]
+SECONDS = 180
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A running stack. `key` is the API key that `earmark up` printed once."""
+
+    folder: Path
+    addresses: dict[str, str]
+    key: str
+
+    def earmark(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command on it."""
+        return earmark(self.folder, *arguments)
+
+    def json(self, *arguments: str) -> Any:
+        """What a command prints with `--json`."""
+        done = self.earmark(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def status_with(self, key: str, method: str = "GET") -> int:
+        """How orders answers a request with this key."""
+        headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": "one"}
+        body = {"number": "1", "lines": [{"sku": "A", "units": 1}]} if method == "POST" else None
+        return httpx.request(method, f"{self.addresses['orders']}/orders", headers=headers, json=body).status_code
+
+
+def earmark(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command in the folder."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "EARMARK_DATA": str(folder / "data"), "COLUMNS": "200"}
+    command = [sys.executable, "-m", "services.console", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """`earmark up` in an empty folder; everything is removed at the end."""
+    folder = tmp_path_factory.mktemp("installation")
+    try:
+        up = earmark(folder, "up", "--json")
+        assert up.returncode == 0, up.stderr
+        facts = json.loads(up.stdout)
+        yield Installation(folder, facts, facts["api_key"])
+    finally:
+        earmark(folder, "clean", "--yes")
+
+
+def test_the_first_key_is_printed_once_and_works(installation: Installation) -> None:
+    assert installation.status_with(installation.key) == 200
+    assert "api_key" not in installation.json("up")
+
+
+def test_a_key_is_made_listed_and_revoked_and_its_secret_is_never_shown_again(installation: Installation) -> None:
+    made = installation.json("key", "create", "bolt", "--name", "the web shop")
+    assert installation.status_with(made["api_key"]) == 200
+    (listed,) = installation.json("key", "list", "bolt")["keys"]
+    assert (listed["id"], listed["name"], listed["state"]) == (made["id"], "the web shop", "usable")
+    assert made["api_key"] not in installation.earmark("key", "list").stderr
+    assert installation.earmark("key", "revoke", made["id"]).returncode == 0
+    assert installation.json("key", "list", "bolt")["keys"][0]["state"] == "revoked"
+    again = installation.earmark("key", "revoke", made["id"])
+    assert (again.returncode, "earmark key list" in again.stderr) == (1, True)
+
+
+def test_a_key_that_only_reads_changes_nothing(installation: Installation) -> None:
+    made = installation.json("key", "create", "bolt", "--read-only")
+    assert installation.status_with(made["api_key"]) == 200
+    assert installation.status_with(made["api_key"], "POST") == 403
+
+
+def test_a_merchant_without_a_possible_name_is_one_sentence(installation: Installation) -> None:
+    refused = installation.earmark("key", "create", "no such name")
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
+    assert "1 to 64 letters" in refused.stderr
+
+
+def sent(installation: Installation, topic: str, value: bytes, headers: tuple[tuple[str, bytes], ...] = ()) -> str:
+    """Write a record that nobody can take, wait until it is a dead letter, and return its name."""
+
+    async def write() -> None:
+        writer = KafkaLogWriter(installation.addresses["kafka"])
+        await writer.publish([OutboxRow(0, topic, 0, 0, 0, (Record(b"key", value, headers),))])
+        await writer.close()
+
+    asyncio.run(write())
+    for _ in range(40):
+        letters = installation.json("dead-letters", "list")["letters"]
+        names = [letter["name"] for letter in letters if letter["name"].startswith(f"{topic}/")]
+        if names:
+            return str(names[-1])
+    raise AssertionError(f"the record on {topic} is no dead letter")
+
+
+@pytest.mark.parametrize("topic", [ORDER_INTAKE.name, ORDERS.name])
+def test_a_dead_letter_is_listed_shown_replayed_in_vain_and_discarded(installation: Installation, topic: str) -> None:
+    name = sent(installation, topic, b"not json \x1b[31m", ((("ce_type"), b"earmark.order_changed.v1"),))
+    shown = installation.json("dead-letters", "show", name)
+    assert (shown["name"], shown["status"], shown["key"]) == (name, "waiting", "key")
+    assert "not json" in shown["value"]
+    assert "\x1b" not in installation.earmark("dead-letters", "show", name).stdout
+    assert name in installation.earmark("dead-letters", "list").stderr
+
+    replayed = installation.earmark("dead-letters", "replay", name)
+    if topic == ORDER_INTAKE.name:
+        assert replayed.returncode == 1, "orders takes it in at once or says why not"
+        assert replayed.stderr.count("\n") == 1
+    else:
+        assert replayed.returncode == 0, replayed.stderr
+        assert installation.json("dead-letters", "show", name)["status"] == "replayed"
+        name = sent(installation, topic, b"not json either")
+
+    assert installation.json("dead-letters", "discard", name)["status"] == "discarded"
+    assert name not in [letter["name"] for letter in installation.json("dead-letters", "list")["letters"]]
+    again = installation.earmark("dead-letters", "discard", name)
+    assert (again.returncode, "discarded already" in again.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("name", ["earmark.order-intake/0/999999", "nonsense", "a/b/c"])
+def test_a_dead_letter_that_is_not_there_is_one_sentence(installation: Installation, name: str) -> None:
+    refused = installation.earmark("dead-letters", "show", name)
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
+
+
+def test_without_an_installation_a_command_says_what_to_do(tmp_path: Path) -> None:
+    for command in (("key", "list"), ("dead-letters", "list")):
+        refused = earmark(tmp_path, *command)
+        assert (refused.returncode, "earmark up" in refused.stderr) == (1, True)
+    assert list(tmp_path.iterdir()) == []
