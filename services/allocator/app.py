@@ -53,7 +53,8 @@ def partition_process(settings: Settings, sides: tuple[str, ...] = ("stock", "de
         owner=f"{socket.gethostname()}/{os.getpid()}",
         counts=counts,
         sides={name: makers[name] for name in sides},
-        connect=lambda: database.hot_connection(settings.dsn, "earmark-allocator"),
+        # A claim waits so long for a batch of the last owner; nothing else of a partition is ever locked by others.
+        connect=lambda: database.hot_connection(settings.dsn, "earmark-allocator", lock_timeout="1000"),
         tokens=lambda: str(uuid.uuid4()),
         limits=Limits(),
         check_world=lambda: world.check(settings),

@@ -18,7 +18,8 @@ _UNDER_WAY = """
 SELECT concat(demand, ' is ', status, ' until ', deadline_at) FROM allocator.demand WHERE deadline_at IS NOT NULL
 UNION ALL SELECT concat('waiters of ', sku, ' are to be served at ', continue_at) FROM allocator.sku_queue WHERE continue_at IS NOT NULL
 UNION ALL SELECT concat(demand, ' has a baton of ', sku) FROM allocator.baton
-UNION ALL SELECT concat('levels of ', sku, ' are to be told') FROM allocator.stock_record r LEFT JOIN allocator.levels_told t USING (partition)
+UNION ALL SELECT concat('levels of ', sku, ' are to be told')
+            FROM allocator.stock_record r LEFT JOIN allocator.levels_told t USING (partition)
            WHERE t.told_at IS NULL OR r.changed_at > t.told_at
 """
 
