@@ -6,15 +6,19 @@ fit take theirs, then the line. The search is over that replay, so an action is 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 
 from shared.schemas.events import Remedy
 
 MAX_EXACT_ACTIONS = 4
 MAX_REMEDIES = 50
 MAX_CANDIDATES = 12
-"""Of more possible actions the largest are tried: sets of up to four out of twelve are 793."""
-MAX_CLAIMS = 200
+"""Of more possible actions the largest are tried."""
+ALL_SETS = 793
+MAX_STEPS = 6_000
+"""Waiters and flagged ones that may be walked past in trying sets of actions, so that a shortage costs a millisecond at most."""
+MAX_RECEIPTS = 20
+MAX_CLAIMS = 100
 """With more waiters ahead they are not looked at one by one: only bringing stock for all of them is proposed."""
 _KINDEST = ("lift_hold", "allow_warehouse", "release")
 
@@ -73,8 +77,8 @@ def advise(situation: Situation) -> Advice:
         candidates = _candidates(situation)
         found = _smallest(situation, candidates) or _greedy(situation, candidates)
         if found:
-            exact = len(found) <= MAX_EXACT_ACTIONS and (len(candidates) <= MAX_CANDIDATES or _only_sums_count(situation))
-            return Advice(found, exact)
+            all_tried = len(candidates) <= MAX_CANDIDATES and _tries(situation) >= ALL_SETS
+            return Advice(found, len(found) <= MAX_EXACT_ACTIONS and (all_tried or _only_sums_count(situation)))
     return Advice((_receipt(situation),), exact=situation.crowd_units is None)
 
 
@@ -147,7 +151,12 @@ def _smallest(situation: Situation, candidates: list[Remedy]) -> tuple[Remedy, .
     missing = situation.units - _sum(left_over(situation), situation.warehouses)
     sizes = [size for size in range(2, min(MAX_EXACT_ACTIONS, len(tried)) + 1) if sum(one.units for one in tried[:size]) >= missing]
     sets = (actions for size in sizes for actions in combinations(tried, size))
-    return next((actions for actions in sets if succeeds(situation, actions)), None)
+    return next((actions for actions in islice(sets, _tries(situation)) if succeeds(situation, actions)), None)
+
+
+def _tries(situation: Situation) -> int:
+    """How many sets of actions are tried: all sets of up to four out of twelve, unless many stand ahead, whom each try walks past."""
+    return max(MAX_STEPS // (1 + len(situation.claims) + len(situation.flagged)), 20)
 
 
 def _greedy(situation: Situation, candidates: list[Remedy]) -> tuple[Remedy, ...] | None:
@@ -189,12 +198,32 @@ def _receipt(situation: Situation) -> Remedy:
     warehouse = situation.warehouses[0]
     if situation.crowd_units is not None:
         return _received(warehouse, situation.units + situation.crowd_units)
-    units = 0
-    while True:
-        missing = situation.units - _sum(left_over(situation, [_received(warehouse, units)] if units else []), situation.warehouses)
+    if _more_helps(situation):
+        return _received(warehouse, _least_receipt(situation, warehouse))
+    units = situation.units - _sum(left_over(situation), situation.warehouses)
+    for _ in range(MAX_RECEIPTS):
+        missing = situation.units - _sum(left_over(situation, [_received(warehouse, units)]), situation.warehouses)
         if missing <= 0:
             return _received(warehouse, units)
         units += missing
+    return _received(warehouse, _everything(situation))
+
+
+def _least_receipt(situation: Situation, warehouse: str) -> int:
+    """By halving, because more never hurts."""
+    too_few, enough = 0, _everything(situation)
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        if succeeds(situation, [_received(warehouse, middle)]):
+            enough = middle
+        else:
+            too_few = middle
+    return enough
+
+
+def _everything(situation: Situation) -> int:
+    """Enough for the line and for everybody ahead."""
+    return situation.units + sum(one.units for one in (*situation.flagged, *situation.claims))
 
 
 def _received(warehouse: str, units: int) -> Remedy:

@@ -1,31 +1,42 @@
 """Nobody jumps the queue: what is left for a place in it."""
 
 from collections.abc import Mapping
+from datetime import date
 
 from services.allocator.core.stock.choosing import allot, free_by_warehouse
-from services.allocator.core.stock.draft import Draft
-from services.allocator.core.stock.state import Reservation, SkuStock
+from services.allocator.core.stock.state import Reservation, SkuStock, Spent
 from services.allocator.core.stock.waiting import Rank
 from shared.schemas.values import Fill
 
 
-def free_for(draft: Draft, sku: SkuStock, rank: Rank) -> dict[str, int]:
+def free_for(sku: SkuStock, rank: Rank, today: date) -> dict[str, int]:
     """Free units by warehouse that are left for `rank` after the better placed waiters that fit have had theirs, woken or not."""
-    free = free_by_warehouse(sku, draft.today)
+    spent = sku.spent
+    if spent is not None and spent.ledger_version == sku.ledger_version and spent.rank < rank:
+        return dict(spent.left)
+    free = free_by_warehouse(sku, today)
     if free and sku.waiting_count:
-        subtract_claims(sku, free, rank)
+        _subtract_claims(sku, free, rank)
     return free
 
 
-def subtract_claims(sku: SkuStock, free: dict[str, int], before: Rank) -> None:
-    """Takes out of `free` what the waiters better placed than `before` are about to get."""
-    left = sum(free.values())
-    for rank in sku.queue.in_order(free):
-        if not left or rank >= before:
-            break
+def _subtract_claims(sku: SkuStock, free: dict[str, int], before: Rank) -> None:
+    """Takes out of `free` what the waiters better placed than `before` are about to get.
+
+    Where they use up all that they may draw on, that is remembered: hundreds of newcomers behind ten thousand waiters that a restock is
+    about to serve would walk past them one by one.
+    """
+    ranks, warehouses = sku.queue.in_order(free)
+    left = sum([free.get(warehouse, 0) for warehouse in warehouses])
+    for rank in ranks:
+        if rank >= before:
+            return
         waiter = sku.reservations[rank[2], rank[3]]
         if has_claim(sku, waiter, free):
-            left -= sum(units for _, units in allot(free, waiter.warehouses, waiter.waiting))
+            left -= sum([units for _, units in allot(free, waiter.warehouses, waiter.waiting)])
+            if not left:
+                sku.spent = Spent(sku.ledger_version, rank, dict(free))
+                return
 
 
 def has_claim(sku: SkuStock, waiter: Reservation, free: dict[str, int]) -> bool:

@@ -61,6 +61,7 @@ class Draft:
 
     def changed_baton(self, sku: SkuStock, key: ReservationKey) -> None:
         self.batons[sku.key, key] = sku
+        sku.spent = None
 
     def serve_later(self, sku: SkuStock) -> None:
         """Something rose or left the queue: at the end of the batch the waiters are served."""
@@ -72,7 +73,7 @@ class Draft:
         reservation.waiting = units
         sku.queue.add(reservation.rank, reservation.warehouses, units, reservation.fill is Fill.PARTIAL)
         sku.waiting_count += 1
-        self.changed_queue(sku)
+        self._changed_claims(sku, reservation)
 
     def dequeue(self, sku: SkuStock, reservation: Reservation) -> None:
         """Leaves the queue, if it waits; what it claimed goes to others."""
@@ -80,5 +81,11 @@ class Draft:
             sku.queue.remove(reservation.rank, reservation.warehouses, reservation.waiting, reservation.fill is Fill.PARTIAL)
             reservation.waiting = 0
             sku.waiting_count -= 1
-            self.changed_queue(sku)
+            self._changed_claims(sku, reservation)
             self.serve_later(sku)
+
+    def _changed_claims(self, sku: SkuStock, reservation: Reservation) -> None:
+        """Somebody came or went: what is remembered of those before it still holds."""
+        self.changed_queue(sku)
+        if sku.spent is not None and reservation.rank <= sku.spent.rank:
+            sku.spent = None

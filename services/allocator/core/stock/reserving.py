@@ -102,7 +102,7 @@ def reserve(draft: Draft, sku: SkuStock, reservation: Reservation, want: Want) -
 
 
 def _take_what_is_left(draft: Draft, sku: SkuStock, reservation: Reservation, want: Want, missing: int) -> bool:
-    free = free_for(draft, sku, want.rank)
+    free = free_for(sku, want.rank, draft.today)
     enough = left_for(free, want.warehouses) >= missing
     if enough or want.fill is Fill.PARTIAL:
         allotment = allot(free, want.warehouses, missing)

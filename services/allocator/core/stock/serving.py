@@ -38,9 +38,10 @@ def _pick(
     woken: list[Reservation],
 ) -> bool:
     """Who gets what. True: more could be served than the limit allows."""
-    left = sum(free.values())
+    ranks, warehouses = sku.queue.in_order(free)
+    left = sum([free.get(warehouse, 0) for warehouse in warehouses])
     out = sum(not baton.expired for baton in sku.batons.values())
-    for rank in sku.queue.in_order(free):
+    for rank in ranks:
         if not left:
             break
         waiter = sku.reservations[rank[2], rank[3]]

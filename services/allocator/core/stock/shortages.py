@@ -7,7 +7,7 @@ from heapq import nlargest
 
 from services.allocator.core.explain import MAX_CLAIMS, Claim, Holding, Situation, advise
 from services.allocator.core.stock.choosing import free_by_warehouse
-from services.allocator.core.stock.claims import left_for, subtract_claims
+from services.allocator.core.stock.claims import free_for, left_for
 from services.allocator.core.stock.state import Reservation, SkuStock
 from services.allocator.core.stock.waiting import Band
 from shared.schemas.events import Holder, Shortage
@@ -22,9 +22,7 @@ def explain(sku: SkuStock, lacking: Reservation, today: date) -> Shortage | None
     """Why this reservation waits, or else what would cover its flagged units again. None when nothing is missing: it is whole, or about
     to be served."""
     free = free_by_warehouse(sku, today)
-    left = dict(free)
-    if lacking.waiting:
-        subtract_claims(sku, left, lacking.rank)
+    left = free_for(sku, lacking.rank, today) if lacking.waiting else free
     missing = (lacking.waiting or lacking.flagged) - left_for(left, lacking.warehouses)
     if missing <= 0:
         return None
@@ -130,10 +128,7 @@ def _flagged(sku: SkuStock, before: Reservation | None = None) -> tuple[Claim, .
 
 def _claims(sku: SkuStock, waiting: Reservation) -> Iterator[Claim]:
     """The better placed waiters. Those whose baton has expired have no claim; the demand's own other places are no rivals."""
-    everywhere = dict.fromkeys((warehouse for band in sku.queue.bands for warehouse in band), 1)
-    for rank in sku.queue.in_order(everywhere):
-        if rank >= waiting.rank:
-            return
+    for rank in sku.queue.ahead_of(waiting.rank):
         one = sku.reservations[rank[2], rank[3]]
         baton = sku.batons.get(one.key)
         if not (baton and baton.expired):

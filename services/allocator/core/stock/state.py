@@ -1,6 +1,7 @@
 """The mutable state inside the fold: one SKU with its stock records, its reservations, its queue. Never leaves the fold."""
 
 from datetime import date, datetime
+from typing import NamedTuple
 
 from services.allocator.core.explain import Holding
 from services.allocator.core.stock.rows import BatonRow, QueueRow, RecordRow, ReservationKey, ReservationRow, SkuKey, StoredSku
@@ -128,17 +129,25 @@ class Baton:
         self.number, self.expires_at, self.expired = number, expires_at, expired
 
 
+class Spent(NamedTuple):
+    """At this ledger version the waiters up to `rank` use up all that any waiter may draw on; `left` is what remains for those behind."""
+
+    ledger_version: int
+    rank: Rank
+    left: dict[str, int]
+
+
 class SkuStock:
     """Everything in memory of one SKU.
 
     `complete`: every live reservation is here and `queue` is built; otherwise `reservations` holds only those that the batch names.
-    `largest`: the largest holders, as of a ledger version. `crowded` SKUs, where anybody waits or is flagged, are decided only when
-    complete.
+    `crowded` SKUs, where anybody waits or is flagged, are decided only when complete. `largest` (the largest holders, as of a ledger
+    version) and `spent` are remembered results.
     """
 
     __slots__ = (
         "baton_seq", "batons", "by_identity", "by_warehouse", "complete", "continue_at", "flagged", "key", "largest", "ledger_version",
-        "on_hand", "orders", "queue", "queue_stored", "records", "reservations", "size", "waiting_count", "wake_window",
+        "on_hand", "orders", "queue", "records", "reservations", "size", "spent", "waiting_count", "wake_window",
     )  # fmt: skip
 
     def __init__(self, key: SkuKey) -> None:
@@ -154,7 +163,8 @@ class SkuStock:
         self.reservations: dict[ReservationKey, Reservation] = {}
         self.queue = WaitingQueue()
         self.largest: tuple[int, dict[tuple[str, ...], list[Holding]]] = (0, {})
-        self.complete = self.queue_stored = False
+        self.spent: Spent | None = None
+        self.complete = False
         self.size = 0
 
     @property

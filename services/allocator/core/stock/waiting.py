@@ -8,6 +8,8 @@ import heapq
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from itertools import takewhile
+from typing import TypeVar
 
 Rank = tuple[int, datetime, str, str]
 """A place in the queue, and whose it is: (priority, demanded at, demand, alternative)."""
@@ -15,14 +17,21 @@ Warehouses = tuple[str, ...]
 
 
 class Band:
-    """Waiters with the same warehouses. `units` wait in it in all; `whole` of its waiters take all that they need or nothing."""
+    """Waiters with the same warehouses. `units` wait in it in all. `whole`: the needs, sorted, of those who take all that they need or
+    nothing."""
 
     __slots__ = ("ranks", "units", "warehouses", "whole")
 
     def __init__(self, warehouses: Warehouses) -> None:
         self.warehouses = warehouses
         self.ranks: list[Rank] = []
-        self.units = self.whole = 0
+        self.units = 0
+        self.whole: list[int] = []
+
+    def could_take(self, free: Mapping[str, int]) -> bool:
+        """Whether any of its waiters could get anything."""
+        there = sum([free.get(warehouse, 0) for warehouse in self.warehouses])
+        return there > 0 and (len(self.whole) < len(self.ranks) or self.whole[0] <= there)
 
 
 class WaitingQueue:
@@ -42,15 +51,15 @@ class WaitingQueue:
             band = self.bands[warehouses] = Band(warehouses)
         insort(band.ranks, rank)
         band.units += units
-        band.whole += not partial
+        if not partial:
+            insort(band.whole, units)
 
     def remove(self, rank: Rank, warehouses: Warehouses, units: int, partial: bool) -> None:
         band = self.bands[warehouses]
-        at = bisect_left(band.ranks, rank)
-        assert band.ranks[at] == rank, "who waits stands in the queue"
-        del band.ranks[at]
+        _take_out(band.ranks, rank)
         band.units -= units
-        band.whole -= not partial
+        if not partial:
+            _take_out(band.whole, units)
         if not band.ranks:
             del self.bands[warehouses]
 
@@ -58,7 +67,23 @@ class WaitingQueue:
         """A waiter got part of what it waits for."""
         self.bands[warehouses].units -= units
 
-    def in_order(self, free: Mapping[str, int]) -> Iterator[Rank]:
-        """The waiters that draw on a warehouse where anything is free, best placed first. Do not change the queue meanwhile."""
-        bands = [band.ranks for band in self.bands.values() if any(free.get(warehouse) for warehouse in band.warehouses)]
-        return iter(bands[0]) if len(bands) == 1 else heapq.merge(*bands)
+    def in_order(self, free: Mapping[str, int]) -> tuple[Iterator[Rank], set[str]]:
+        """The waiters that could get something of what is free, and many that could not, best placed first; and the warehouses that
+        they draw on. Do not change the queue meanwhile."""
+        bands = [band for band in self.bands.values() if band.could_take(free)]
+        warehouses = {warehouse for band in bands for warehouse in band.warehouses}
+        ranks = [band.ranks for band in bands]
+        return (iter(ranks[0]) if len(ranks) == 1 else heapq.merge(*ranks)), warehouses
+
+    def ahead_of(self, rank: Rank) -> Iterator[Rank]:
+        """Everybody better placed."""
+        return takewhile(rank.__gt__, heapq.merge(*[band.ranks for band in self.bands.values()]))
+
+
+Item = TypeVar("Item", Rank, int)
+
+
+def _take_out(items: list[Item], item: Item) -> None:
+    at = bisect_left(items, item)
+    assert items[at] == item, "who waits stands in the queue"
+    del items[at]
