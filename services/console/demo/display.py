@@ -1,6 +1,7 @@
 """Where a demo is told: a terminal with a live part, a pipe or a log in plain lines, or nowhere on standard output (`--json`)."""
 
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -46,7 +47,11 @@ class Display(Protocol):
 
 
 class Screen:
-    """A terminal: what is done stays, the present step or the stream of events lives below it."""
+    """A terminal: what is done stays, the present step or the stream of events lives below it.
+
+    Frames are drawn by a thread of our own, under one lock with everything that is printed: Live's own thread computes where the cursor
+    is before it writes, and a line printed in between leaves half a frame on the screen.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -54,16 +59,27 @@ class Screen:
         self._spinner = Spinner("dots", style="cyan")
         self._recent: deque[Telling] = deque(maxlen=SHOWN)
         self._flow: tuple[Tally, int, float] | None = None
-        self._live = Live(console=console, get_renderable=self._now, refresh_per_second=FRAMES_PER_SECOND, transient=True)
+        self._live = Live(console=console, get_renderable=self._now, auto_refresh=False, transient=True)
+        self._lock = threading.RLock()
+        self._over = threading.Event()
+        self._drawing = threading.Thread(target=self._draw, name="demo frames", daemon=True)
 
     def __enter__(self) -> Self:
         self._console.print(looks.title())
         self._live.start()
+        self._drawing.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._doing, self._flow = "", None
+        self._over.set()
+        self._drawing.join()
         self._live.stop()
+
+    def _draw(self) -> None:
+        while not self._over.wait(1 / FRAMES_PER_SECOND):
+            with self._lock:
+                self._live.refresh()
 
     def begin(self, text: str) -> None:
         self._doing, self._detail, self._since = text, "", time.monotonic()
@@ -73,7 +89,7 @@ class Screen:
 
     def done(self, seconds: float, told: str) -> None:
         self._doing = self._detail = ""
-        self._live.console.print(looks.step_line(seconds, told))
+        self.show(looks.step_line(seconds, told))
 
     @contextmanager
     def flowing(self, tally: Tally, total: int) -> Iterator[Callable[[Telling], None]]:
@@ -85,7 +101,8 @@ class Screen:
             self._flow = None
 
     def show(self, renderable: RenderableType) -> None:
-        self._live.console.print(renderable)
+        with self._lock:
+            self._console.print(renderable)
 
     def _now(self) -> RenderableType:
         if self._flow is not None:

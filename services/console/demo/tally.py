@@ -125,8 +125,8 @@ class Tally:
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """Orders by what the allocator last said of them."""
-        return {outcome: count for outcome, count in self._outcomes.items() if count}
+        """Orders by what the allocator last said of them. May be asked from another thread, hence the copy."""
+        return {outcome: count for outcome, count in dict(self._outcomes).items() if count}
 
     @property
     def settled(self) -> int:
