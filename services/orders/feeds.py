@@ -8,16 +8,15 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orders.core.intake import key_of, take_in
 from services.orders.core.model import Changed, Key, Order, Refused
 from services.orders.store import dead_letters
 from services.orders.store.dead_letters import Condemned
+from services.orders.store.driver import begin_batch
 from services.orders.store.projecting import by_order, project_batch
 from services.orders.store.runs import end_orders
 from services.orders.store.saving import load, number_is_taken, save
@@ -38,7 +37,6 @@ MAX_INTAKE_BYTES = MAX_VALUE_BYTES - 100_000
 """What a channel may send, so that the event that tells it fits into a record as well."""
 _MERCHANT: TypeAdapter[str] = TypeAdapter(Merchant)
 _KIND = DemandKind.SALES_ORDER.value + "/"
-_NOW = text("SELECT now()")
 _ATTEMPTS = 5
 
 
@@ -156,7 +154,7 @@ class Feed:
     async def _once(self, records: Sequence[InputRecord]) -> None:
         platform = self._platform
         async with platform.engine.begin() as connection:
-            now: Any = await connection.scalar(_NOW)  # a datetime
+            now = await begin_batch(connection)
             taken = await self._take(connection, platform.outbox, records, now)
             await dead_letters.keep(connection, platform.outbox, taken.condemned, now)
             await notify(connection, platform.decisions, *taken.subjects)
@@ -165,7 +163,7 @@ class Feed:
         """Keep a record that the database never takes as a dead letter."""
         platform = self._platform
         async with platform.engine.begin() as connection:
-            now: Any = await connection.scalar(_NOW)  # a datetime
+            now = await begin_batch(connection)
             condemned = Condemned(DeadLetter(record, reason, "value"), _merchant_in(record.value))
             await dead_letters.keep(connection, platform.outbox, [condemned], now)
 

@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import logging
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orders.core.commands import AllocateOrder, DeallocateOrder
 from services.orders.core.decider import decide
 from services.orders.core.model import Changed, Order, Refused
+from services.orders.store.driver import begin_batch
 from services.orders.store.runs import Ready, Started, lock_ready, save_started
 from services.orders.store.saving import load, save
 from services.orders.subscriber import finished
@@ -22,7 +21,6 @@ log = logging.getLogger("earmark.orders.runner")
 
 AT_ONCE = 200
 LOOK_AGAIN_SECONDS = 1.0
-_NOW = text("SELECT now()")
 
 
 class Runner:
@@ -59,7 +57,7 @@ class Runner:
         """One transaction. True when there may be more."""
         platform = self._platform
         async with platform.engine.begin() as connection:
-            now: Any = await connection.scalar(_NOW)  # a datetime
+            now = await begin_batch(connection)
             ready = await lock_ready(connection, AT_ONCE)
             if not ready:
                 return False

@@ -1,8 +1,22 @@
 """asyncpg below a SQLAlchemy connection, for statements in bulk: unnest of arrays costs a twentieth of a VALUES list (measured)."""
 
+from datetime import datetime
 from typing import Any
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+_BEGIN_BATCH = text("SELECT now() AS now, set_config('plan_cache_mode', 'force_custom_plan', true)")
+
+
+async def begin_batch(connection: AsyncConnection) -> datetime:
+    """The first statement of a transaction over many rows; returns the database's time.
+
+    Its statements are planned anew: a plan that was kept from when the tables were empty reads the whole table for every key, until the
+    server has analyzed it, which takes a minute or more. Measured after 10,000 orders: 500 us of Postgres per order instead of 30.
+    """
+    now: datetime = (await connection.execute(_BEGIN_BATCH)).one().now
+    return now
 
 
 async def driver(connection: AsyncConnection) -> Any:  # asyncpg.Connection: SQLAlchemy does not type it
