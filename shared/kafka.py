@@ -18,13 +18,15 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
 from shared.partitions.crash import crash_point, is_armed
 from shared.partitions.model import OutboxRow
-from shared.schemas.topics import RETENTION_DAYS, TOPICS, Topic
+from shared.schemas.topics import DEAD_LETTERS, RETENTION_DAYS, TOPICS, Topic
 from shared.schemas.wire import Record
 
 logger = logging.getLogger("earmark.kafka")
 
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 """`max.message.bytes` of our topics: room for one producer batch of records that are each far smaller."""
+MAX_DEAD_LETTER_BYTES = MAX_MESSAGE_BYTES + 64 * 1024
+"""A record of others as large as their topic takes, with where it lay and why it was refused: it must fit, or nothing behind it is told."""
 BATCH_BYTES = 1024 * 1024
 SESSION_MS = 6_000
 STOP_SECONDS = 10
@@ -46,7 +48,7 @@ def producer_settings(bootstrap: str) -> dict[str, Any]:
         "acks": "all",
         "enable_idempotence": True,
         "max_batch_size": BATCH_BYTES,
-        "max_request_size": MAX_MESSAGE_BYTES,
+        "max_request_size": MAX_DEAD_LETTER_BYTES,
         "linger_ms": 0,
         "request_timeout_ms": 30_000,
         "retry_backoff_ms": 100,
@@ -128,7 +130,7 @@ def _new_topic(topic: Topic, partitions: int, replication: int) -> NewTopic:
     configuration = {
         "cleanup.policy": "compact" if topic.compacted else "delete",
         "retention.ms": str(RETENTION_DAYS * 86_400_000),
-        "max.message.bytes": str(MAX_MESSAGE_BYTES),
+        "max.message.bytes": str(MAX_DEAD_LETTER_BYTES if topic is DEAD_LETTERS else MAX_MESSAGE_BYTES),
         "min.insync.replicas": str(max(1, replication - 1)),
         "unclean.leader.election.enable": "false",
     }
