@@ -80,14 +80,15 @@ class Channel:
     async def say(self, *messages: OrderChanged | ReceiveStock | AdjustStock) -> None:
         """Publish, and return when acknowledged."""
         for message in messages:
-            is_order = isinstance(message, OrderChanged)
-            key = message.demand.id if isinstance(message, OrderChanged) else sku_key(message.merchant, message.sku)
-            self._said += 1
-            record = encode(message, key=key, envelope=Envelope("test", self._said), time=NOON)
-            topic = topics.ORDERS if is_order else topics.INVENTORY
-            await self._producer.send_and_wait(
-                topic.name, record.value, key=record.key, headers=list(record.headers), partition=partition_of(key, PARTITIONS)
-            )
+            key = _key_of(message)
+            await self.say_astray(message, partition_of(key, PARTITIONS))
+
+    async def say_astray(self, message: OrderChanged | ReceiveStock | AdjustStock, partition: int) -> int:
+        """Publish into this partition, wherever it belongs; returns its offset."""
+        self._said += 1
+        record = encode(message, key=_key_of(message), envelope=Envelope("test", self._said), time=NOON)
+        topic = topics.ORDERS if isinstance(message, OrderChanged) else topics.INVENTORY
+        return await self.say_bytes(topic.name, partition, record.value, record.key, record.headers)
 
     async def say_bytes(self, topic: str, partition: int, value: bytes | None, key: bytes = b"x", headers: Iterable[Any] = ()) -> int:
         """Publish anything at all; returns its offset."""
@@ -121,6 +122,10 @@ class Channel:
 
         await self.hear(told, seconds)
         return self.newest(number)
+
+
+def _key_of(message: OrderChanged | ReceiveStock | AdjustStock) -> str:
+    return message.demand.id if isinstance(message, OrderChanged) else sku_key(message.merchant, message.sku)
 
 
 def _decoded(record: Any) -> tuple[Any, ...]:

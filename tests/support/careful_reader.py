@@ -47,9 +47,10 @@ class CarefulReader:
 
     def _take(self, one: TopicPartition, record: Any) -> None:
         headers = header_map(record.headers)
-        source, sequence = headers["earmark_source"], int(headers["earmark_sequence"])
+        source = headers.get("earmark_source", "")
         if source.partition("/")[0] not in {"stock", "demand"}:
             return
+        sequence = int(headers["earmark_sequence"])
         content = hashlib.blake2b(repr((one, record.key, record.value, record.headers)).encode(), digest_size=16).digest()
         taken = self._taken.setdefault(source, {})
         if sequence <= self._marks.get((one, source), 0):

@@ -50,6 +50,14 @@ class Child:
         answer = httpx.get(f"{self.url}/health/{kind}", timeout=2)
         return answer.status_code, answer.text
 
+    def troubles(self) -> list[str]:
+        """What /health/live complains of, sorted; nothing while it does not answer."""
+        try:
+            status, text = self.health()
+        except httpx.HTTPError:
+            return []
+        return sorted(text.splitlines()) if status == httpx.codes.SERVICE_UNAVAILABLE else []
+
     def _status(self, kind: str) -> int:
         try:
             return self.health(kind)[0]
