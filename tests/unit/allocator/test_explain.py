@@ -90,6 +90,13 @@ def test_behind_a_crowd_stock_for_all_of_it_is_proposed() -> None:
     assert not advice.exact
 
 
+def test_a_receipt_behind_many_that_take_all_or_nothing_is_enough_for_all() -> None:
+    ahead = tuple(Claim(f"c{number}", ("W",), 1 + number, partial=False) for number in range(60))
+    waiting = Situation(1, ("W",), {}, (), ahead, [], [], may_move=False)
+    assert succeeds(waiting, [Remedy(action="receive", units=1 + sum(claim.units for claim in ahead), warehouse="W")])
+    assert succeeds(waiting, advise(waiting).remedies)
+
+
 def _all_actions(situation: Situation) -> list[Remedy]:
     lifts = [Remedy(action="lift_hold", units=units, warehouse=warehouse, record=record) for record, warehouse, units in situation.held]
     others = [warehouse for warehouse, units in left_over(situation).items() if units and warehouse not in situation.warehouses]

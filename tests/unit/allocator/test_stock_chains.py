@@ -12,6 +12,11 @@ STORIES = {
         line o2 3 partial           | o2 has 2 waits 1
         activate o1                 | o1 has 3
     """,
+    "a repeat at a stop that told nothing yet is answered and not passed on": """
+        receive W 5                 | moved +5
+        chain o1 3 then=B attempt=1 | o1 goes on to B
+        chain o1 3 then=B attempt=1 | o1 has 3 pending
+    """,
     "the last stop reports success": """
         receive W 5                 | moved +5
         chain o1 3                  | o1 has 3 pending complete
@@ -90,6 +95,7 @@ STORIES = {
     "a chain that comes after its release dies there": """
         receive W 5                 | moved +5
         release o1 attempt=2 wh=W   | o1 has 0
+        release o1 attempt=1        |
         chain o1 3 attempt=2        | o1 has 0
         chain o1 3 attempt=1        |
     """,

@@ -73,7 +73,10 @@ class StockFold:
 
     def run(self) -> set[SkuKey]:
         """Decide as far as possible. Returns the SKUs that are needed whole; empty when everything is decided."""
-        return self._pass_deadlines() or self._decide() or self._serve()
+        needs = self._pass_deadlines() or self._decide()
+        if not needs:
+            self._serve()
+        return needs
 
     def sends(self) -> list[Sent]:
         """What the batch sends, in the order of its commands."""
@@ -126,13 +129,9 @@ class StockFold:
         self._deferred = self._deferred or bool(aside)
         return needs
 
-    def _serve(self) -> set[SkuKey]:
-        to_serve = self.draft.to_serve
-        needs = {key for key, sku in to_serve.items() if sku.waiting_count and not sku.complete}
-        if needs:
-            return needs
+    def _serve(self) -> None:
+        """Whoever waits made its SKU crowded, so it is in memory whole by now."""
         self.draft.at = self._end
-        for key in sorted(to_serve):
-            serve(self.draft, to_serve[key])
-        to_serve.clear()
-        return needs
+        for key in sorted(self.draft.to_serve):
+            serve(self.draft, self.draft.to_serve[key])
+        self.draft.to_serve.clear()
