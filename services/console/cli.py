@@ -14,7 +14,7 @@ from rich.table import Table
 from services.console import dead_letter_commands, key_commands
 from services.console.demo.command import demo
 from services.console.errors import ConsoleError
-from services.console.options import DEFAULT_FOLDER, AsJson, Folder, console, progress
+from services.console.options import DEFAULT_FOLDER, AsJson, Folder, console, progress, settings_of
 from services.console.processes import SERVICES, Stack
 from shared.database import DatabaseError
 from shared.kafka import KafkaUnreachable, WorldChanged
@@ -96,6 +96,21 @@ def migrate() -> None:
 
     asyncio.run(prepare(settings()))
     console.print("Tables and topics are ready.")
+
+
+@app.command()
+def verify(folder: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
+    """Prove the books: plain SQL over the whole ledger that shares no code with the services. Exit status 0 when every check holds."""
+    from services.console.demo import looks
+    from services.console.demo.facts import Check
+    from services.console.verify import verify as proved
+
+    report = asyncio.run(proved(settings_of(folder).dsn))
+    if as_json:
+        print(json.dumps(report.facts()))
+    else:
+        console.print(looks.proof([Check(check.name, check.counted, tuple(check.problems)) for check in report.checks]))
+    raise typer.Exit(0 if report.ok else 1)
 
 
 def guarded(command: Callable[[], None]) -> int:

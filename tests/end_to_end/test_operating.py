@@ -73,6 +73,11 @@ def test_the_first_key_is_printed_once_and_works(installation: Installation) -> 
     assert "api_key" not in installation.json("up")
 
 
+def test_the_books_of_a_new_installation_hold(installation: Installation) -> None:
+    assert installation.json("verify")["ok"] is True
+    assert "no stock record is oversold" in installation.earmark("verify").stderr
+
+
 def test_a_key_is_made_listed_and_revoked_and_its_secret_is_never_shown_again(installation: Installation) -> None:
     made = installation.json("key", "create", "bolt", "--name", "the web shop")
     assert installation.status_with(made["api_key"]) == 200

@@ -24,7 +24,7 @@ from services.console.verify import verify
 from shared.kafka import partition_counts
 from shared.settings import Settings
 
-SILENCE_SECONDS = 20.0
+SILENCE_SECONDS = 30.0
 """The demo gives up when nothing at all was told for so long."""
 CUSTOMERS = 24
 """So many order at once, each waiting for the decision on one order before the next."""

@@ -22,7 +22,6 @@ def proposed(outcome: Outcome) -> tuple[Remedy, ...]:
     return outcome.shortage.remedies
 
 
-@pytest.mark.accept("002-24")
 def test_the_last_in_the_queue_may_have_another_release_or_receive_what_all_before_it_lack() -> None:
     _, last = flagged(*HOLDING, "adjust W -3")
     assert last["o2"].flagged_units == 1
