@@ -44,7 +44,7 @@ class AllocatorBusiness:
         self.demand_settings = DemandSettings(
             policy=PolicySettings(default_warehouses=self.shop.habits.warehouses),
             timing=Timing(
-                attempt=timedelta(seconds=batch_seconds * one_of((5, 20, 60, 200, 2_000))),
+                attempt=timedelta(seconds=batch_seconds * one_of((1, 5, 20, 60, 200, 2_000))),
                 pause=timedelta(seconds=batch_seconds * one_of((5, 30, 100))),
             ),
             cached_lines=one_of((0, 3, 20_000)),

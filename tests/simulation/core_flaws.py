@@ -13,7 +13,7 @@ from services.allocator.core.demand import attempts, picking
 from services.allocator.core.demand import fold as demand_fold
 from services.allocator.core.demand.state import Status
 from services.allocator.core.policy import Timing
-from services.allocator.core.stock import backing, claims, holding, ledger, reserving, serving
+from services.allocator.core.stock import backing, holding, ledger, reserving, serving
 from services.allocator.core.stock import fold as stock_fold
 from services.allocator.core.stock.choosing import free_by_warehouse
 from services.allocator.core.stock.draft import Draft
@@ -117,7 +117,6 @@ STOCK_FLAWS: tuple[type[Flaw], ...] = (
     flaw("BestPlacedIsFlagged", (Reservation, "backing_rank", property(_best_flagged_first))),
     flaw("ContinuationIsForgotten", (serving, "_continue_at", nothing)),
     flaw("LotsNeverEnd", (stock_fold, "end_lots", nothing)),
-    flaw("ExpiredBatonsClaim", (claims, "has_claim", lambda sku, waiter, free: waiter.waiting <= claims.left_for(free, waiter.warehouses))),
     flaw("ConsumedWithoutMovement", (holding, "post_consumption", nothing)),
 )
 

@@ -1,10 +1,10 @@
 """What an allocator process does for one state partition: take over, read, serve, publish. Around the real `StatePartition`.
 
-Two tasks, as in the product: one decides, one publishes what is committed, in order; deciding a batch overlaps publishing the last.
+Three tasks, as in the product's worker: one reads, one decides, one publishes what is committed, in order; all three overlap.
 """
 
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,10 @@ from tests.simulation.scheduler import Owner, Task, park, pause
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-LOST = (FenceLost, ConnectionLost, ProducerFailed)
+LOST = (FenceLost, ConnectionLost)
 """After any of these nothing in memory may be trusted."""
+PUBLISHED_AT_ONCE = 5
+HOUSEKEEPING = 0.03
 
 
 class Process(Owner):
@@ -41,8 +43,8 @@ class Ownership:
         self.world, self.process, self.partition = world, process, partition
         self.revoked = False
         self.store: MemoryPartitionStore | None = None
-        self.failure: BaseException | None = None
-        self._queue: deque[Sequence[OutboxRow]] = deque()
+        self._queue: deque[OutboxRow] = deque()
+        self._reader: Task | None = None
         self._publisher: Task | None = None
         self._logs: list[Log] = []
         self.task = self._spawn("decide", self._run())
@@ -52,13 +54,13 @@ class Ownership:
         return self.world.scheduler.spawn(name, self.process, coroutine, self._ended)
 
     def _ended(self, task: Task, error: BaseException | None) -> None:
-        if isinstance(error, LOST) and task is self._publisher:
-            self._publisher, self.failure = None, error
-            self.world.scheduler.wake(self.task)
-            return
         if task is self.task:
             self.cut()
         self.world.task_ended(self, error)
+
+    def _wake(self, task: Task | None) -> None:
+        if task is not None:
+            self.world.scheduler.wake(task)
 
     # ---------------------------------------------------------------- deciding
 
@@ -73,46 +75,34 @@ class Ownership:
 
     async def _own(self) -> None:
         world = self.world
-        self.store = world.connect()
-        state = world.state_partition(self.partition, self.store)
-        unpublished = await state.take_over(f"{self.process.name}.{self.process.lives}")
+        store = self.store = world.connect()
+        state = world.state_partition(self.partition, store)
+        self._queue.extend(await state.take_over(f"{self.process.name}.{self.process.lives}"))
+        self._set_clock(world.clock())
+        self._publisher = self._spawn("publish", self._publish(state))
+        self._reader = self._spawn("read", self._read(state))
         self._logs = [world.kafka.logs[topic, self.partition.number] for topic in state.side.inputs]
         for log in self._logs:
-            log.readers.add(self.task)
-        self._set_clock(world.clock())
-        self._publish_later(unpublished)
-        self._publisher = self._spawn("publish", self._publish_all(state))
-        while not (self.revoked and not self._queue):
-            if self.failure is not None:
-                raise self.failure
-            await self._one_batch(state)
+            log.readers.add(self._reader)
+        while not self.revoked:
+            await self._one_batch(state, store)
+        while self._queue:
+            await park()  # the publisher wakes
         self.let_go()
 
-    async def _one_batch(self, state: StatePartition) -> None:
-        if not self.revoked:
-            self._read(state)
-        due = state.deadline_is_due(self._clock())
-        if self.revoked or not (state.has_records or due):
-            await self._rest(state)
+    async def _one_batch(self, state: StatePartition, store: MemoryPartitionStore) -> None:
+        if not (state.has_records or state.deadline_is_due(self._clock())):
+            await park(self._next_deadline_ms(state))
             return
-        self._publish_later(await state.serve())
+        self._queue.extend(await state.serve())
         assert state.row is not None
         self._set_clock(state.row.logical_time)
+        self._wake(self._publisher)
+        self._wake(self._reader)
+        if self.world.random.random() < HOUSEKEEPING:
+            await store.note_published(state.row.epoch, state.published_sequence)
+            await store.forget_published()
         await pause()
-
-    def _read(self, state: StatePartition) -> None:
-        random = self.world.random
-        for log in self._logs:
-            if state.has_room and random.random() < 0.7:
-                state.offer(log.read(state.read_from(log.topic), random.randint(1, self.world.swarm.read_at_once)))
-
-    async def _rest(self, state: StatePartition) -> None:
-        if self.revoked or not state.has_room:
-            await park()  # the publisher wakes
-        elif any(log.end_offset > state.read_from(log.topic) for log in self._logs):
-            await pause()
-        else:
-            await park(self._next_deadline_ms(state))
 
     def _set_clock(self, now: datetime) -> None:
         """The database's clock, as far as the process knows it."""
@@ -128,37 +118,53 @@ class Ownership:
             return None
         return self.world.scheduler.now_ms + max(1, -((self._clock() - due) // timedelta(milliseconds=1)))
 
+    # ---------------------------------------------------------------- reading
+
+    async def _read(self, state: StatePartition) -> None:
+        random = self.world.random
+        while True:
+            behind = [log for log in self._logs if log.end_offset > state.read_from(log.topic)]
+            if not behind or not state.has_room:
+                await park()  # an append wakes, or room
+                continue
+            log = random.choice(behind)
+            state.offer(log.read(state.read_from(log.topic), random.randint(1, self.world.swarm.read_at_once)))
+            self._wake(self.task)
+            await pause()
+
     # ---------------------------------------------------------------- publishing
 
-    def _publish_later(self, rows: Sequence[OutboxRow]) -> None:
-        if rows:
-            self._queue.append(rows)
-            if self._publisher is not None:
-                self.world.scheduler.wake(self._publisher)
-
-    async def _publish_all(self, state: StatePartition) -> None:
-        producer = Producer(self.world.kafka, self.world.faults and self.world.swarm.producer_failure)
+    async def _publish(self, state: StatePartition) -> None:
+        producer = Producer(self.world.kafka, self.world.swarm.producer_failure)
         while True:
             if not self._queue:
                 await park()
                 continue
-            rows = self._queue[0]
-            await producer.publish(rows)
+            rows = [self._queue[index] for index in range(min(len(self._queue), PUBLISHED_AT_ONCE))]
+            try:
+                await producer.publish(rows, fails=self.world.faults)
+            except ProducerFailed:
+                self.world.count("met ProducerFailed")
+                await park(self.world.scheduler.now_ms + 10)
+                continue
             crash_point("published")
-            state.published_sequence = rows[-1].last_sequence
-            self._queue.popleft()
-            self.world.scheduler.wake(self.task)
+            for row in rows:
+                self._queue.popleft()
+                state.published_sequence = max(state.published_sequence, row.last_sequence)
+            self._wake(self.task)
+            self._wake(self._reader)
 
     # ---------------------------------------------------------------- ending
 
     def let_go(self) -> None:
-        """Forget everything: publisher, queue, connection."""
-        if self._publisher is not None:
-            self.world.scheduler.end(self._publisher)
-        self._publisher, self.failure = None, None
-        self._queue.clear()
+        """Forget everything: reader, publisher, queue, connection."""
         for log in self._logs:
-            log.readers.discard(self.task)
+            log.readers.discard(self._reader)
+        for task in (self._reader, self._publisher):
+            if task is not None:
+                self.world.scheduler.end(task)
+        self._reader = self._publisher = None
+        self._queue.clear()
         if self.store is not None:
             self.world.disconnect(self.store)
             self.store = None

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from shared.partitions.memory import GONE
 from shared.partitions.model import Batch, InputRecord, OutboxRow, PartitionId, PartitionRow
 from shared.schemas.topics import BY_NAME
 from shared.schemas.wire import Record
@@ -86,7 +87,8 @@ class EngineChecks:
     def applied(self, staged: Mapping[str, Mapping[Any, Any]]) -> None:
         """A transaction took effect."""
         for key, row in staged.get("outbox", {}).items():
-            self._outbox(key[0], row)
+            if row is not GONE:
+                self._outbox(key[0], row)
         for (partition, number), batch in staged.get("batch", {}).items():
             self._batch(partition, number, batch)
 

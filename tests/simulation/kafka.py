@@ -24,7 +24,7 @@ class Log:
         self.topic, self.partition = topic, partition
         self.records: list[InputRecord] = []
         self.end_offset = 0
-        self.readers: set[Task] = set()
+        self.readers: set[Task | None] = set()
 
     def append(self, record: Record, now_ms: int, hole: int = 0) -> InputRecord:
         """Write at the end, after a hole of so many offsets."""
@@ -67,7 +67,8 @@ class Kafka:
         hole = self.random.randint(1, 3) if self._holes and self.random.random() < self._holes else 0
         self.on_append(log.append(record, self._scheduler.now_ms, hole))
         for task in log.readers:
-            self._scheduler.wake(task)
+            if task is not None:
+                self._scheduler.wake(task)
 
     def land(self) -> bool:
         """One record of a producer that is gone reaches the broker. False if none is left."""
@@ -88,24 +89,24 @@ class Producer:
         """`failures`: how often a record is given up."""
         self._kafka, self._failures = kafka, failures
 
-    async def publish(self, rows: Sequence[OutboxRow]) -> None:
+    async def publish(self, rows: Sequence[OutboxRow], *, fails: bool) -> None:
         """Returns when all records are acknowledged. Raises ProducerFailed. What was sent before an end may still arrive."""
         waiting: dict[Destination, deque[Record]] = {}
         for row in rows:
             waiting.setdefault((row.topic, row.destination), deque()).extend(row.records)
         try:
             while waiting:
-                await self._send_some(waiting)
+                await self._send_some(waiting, fails=fails)
         except BaseException:
             self._set_adrift(waiting)
             raise
 
-    async def _send_some(self, waiting: dict[Destination, deque[Record]]) -> None:
+    async def _send_some(self, waiting: dict[Destination, deque[Record]], *, fails: bool) -> None:
         random = self._kafka.random
         destination = list(waiting)[int(random.random() * len(waiting))]
         records = waiting[destination]
         await pause()
-        if self._failures and random.random() < self._failures:
+        if fails and self._failures and random.random() < self._failures:
             raise ProducerFailed
         for _ in range(len(records) if random.random() < 0.5 else 1):
             self._kafka.append(destination, records.popleft())

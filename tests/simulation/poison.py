@@ -1,13 +1,16 @@
 """Records that nobody can read, in every way that was met or thought of. Their neighbours must not notice."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
 from shared.schemas.wire import Record
 
+Spoiler = Callable[[Random, Record], Record]
 
-def poison(random: Random, topic: str, good: Record) -> Record:
+
+def poison(random: Random, good: Record) -> Record:
     """A spoiled copy of a good record. Never one that could be understood."""
     return random.choice(_WAYS)(random, good)
 
@@ -24,7 +27,7 @@ def _not_utf8(random: Random, good: Record) -> Record:
     return replace(good, value=good.value[:-1] + b"\xff}")
 
 
-def _field(name: str, value: object) -> "Spoiler":
+def _field(name: str, value: object) -> Spoiler:
     def spoil(random: Random, good: Record) -> Record:
         message = json.loads(good.value)
         message.get("demand", message)[name] = value
@@ -33,7 +36,7 @@ def _field(name: str, value: object) -> "Spoiler":
     return spoil
 
 
-def _header(name: str, value: bytes | None) -> "Spoiler":
+def _header(name: str, value: bytes | None) -> Spoiler:
     def spoil(random: Random, good: Record) -> Record:
         kept = tuple(header for header in good.headers if header[0] != name)
         return replace(good, headers=kept if value is None else (*kept, (name, value)))
@@ -49,7 +52,6 @@ def _doubled(random: Random, good: Record) -> Record:
     return replace(good, value=b'{"merchant":"acme",' + good.value[1:])
 
 
-Spoiler = type(_garbage)
 _WAYS = (
     _garbage,
     _cut,

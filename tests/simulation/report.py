@@ -1,11 +1,14 @@
 """Running seeds and telling what came of them: one after another, or many on all cores with progress and a summary."""
 
 import multiprocessing
+import signal
 import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from statistics import median
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -53,20 +56,49 @@ def business_named(name: str):  # type: ignore[no-untyped-def]  # two classes th
     return AllocatorBusiness
 
 
-def run_many(start: int, count: int, business: str, processes: int | None = None) -> Iterator[Result]:
+def run_many(start: int, count: int, business: str, flaw: str = "") -> Iterator[Result]:
     """Seeds from `start` on, on all cores, in the order in which they end."""
     context = multiprocessing.get_context("spawn")
-    chunk = max(1, min(50, count // 32))
-    with context.Pool(processes) as pool:
-        yield from pool.imap_unordered(_Run(business), range(start, start + count), chunk)
+    chunk = max(1, min(20, count // 32))
+    with context.Pool(None, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        yield from pool.imap_unordered(_Run(business, flaw), range(start, start + count), chunk)
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
     business: str
+    flaw: str = ""
 
     def __call__(self, seed: int) -> Result:
-        return run_seed(seed, self.business)
+        return run_seed(seed, self.business, flaw_named(self.flaw))
+
+
+def flaws() -> dict[str, tuple[str, type[Flaw]]]:
+    """Every planted bug by its name, with the business that it is looked for in."""
+    from tests.simulation.core_flaws import CORE_FLAWS
+    from tests.simulation.engine_flaws import ENGINE_FLAWS
+
+    return {one.__name__: ("toy", one) for one in ENGINE_FLAWS} | {one.__name__: ("allocator", one) for one in CORE_FLAWS}
+
+
+def flaw_named(name: str) -> type[Flaw] | None:
+    """The planted bug; None for none."""
+    return flaws()[name][1] if name else None
+
+
+def tell_flaws(seeds: int, console: Console) -> bool:
+    """Plant every bug in turn: how many of the seeds find it, and after how many the median one does. Whether all were found."""
+    table = Table("planted bug", "found by", "median seeds to find", "as", box=None, pad_edge=False)
+    missed = 0
+    for name, (business, _) in flaws().items():
+        results = sorted(run_many(0, seeds, business, flaw=name), key=lambda result: result.seed)
+        found = [result for result in results if result.reason]
+        gaps = [after.seed - before for before, after in zip([-1, *(one.seed for one in found)], found, strict=False)]
+        missed += not found
+        kinds = Counter(kind_of(one.reason) for one in found).most_common(1)
+        table.add_row(name, f"{len(found)} of {seeds}", str(median(gaps)) if gaps else "-", kinds[0][0] if kinds else "-")
+    console.print(table)
+    return not missed
 
 
 def tell_one(result: Result, console: Console) -> None:
@@ -76,17 +108,17 @@ def tell_one(result: Result, console: Console) -> None:
 
 
 def tell_many(start: int, count: int, business: str, console: Console) -> bool:
-    """Run seeds with progress, then the summary. Whether every promise held."""
+    """Run seeds with progress, then the summary, also when interrupted. Whether all were run and every promise held."""
     began, results = time.monotonic(), []
     columns = (TextColumn("simulating"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"), TimeElapsedColumn(),
                TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True) as progress, suppress(KeyboardInterrupt):
         bar = progress.add_task("", total=count, failed=0)
         for result in run_many(start, count, business):
             results.append(result)
             progress.update(bar, advance=1, failed=sum(1 for one in results if one.reason))
     _summary(results, start, time.monotonic() - began, console)
-    return not any(result.reason for result in results)
+    return len(results) == count and not any(result.reason for result in results)
 
 
 def _summary(results: list[Result], start: int, seconds: float, console: Console) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from shared.schemas import topics, wire
 from shared.schemas.commands import AdjustStock, InventoryCommand, ReceiveStock
-from shared.schemas.events import AllocationChanged, Demand, OrderChanged
+from shared.schemas.events import AllocationChanged, AllocationRunChanged, Demand, OrderChanged
 from shared.schemas.values import AdjustmentReason, DemandKind, Fill, Line, Strategy, Wish, demand_id, sku_key
 from shared.schemas.wire import Envelope, Record
 from tests.simulation.poison import poison
@@ -103,7 +103,7 @@ class Shop:
 
     # ---------------------------------------------------------------- saying and delivering
 
-    def _say(self, topic: str, key: str, message: InventoryCommand | OrderChanged) -> None:
+    def _say(self, topic: str, key: str, message: InventoryCommand | OrderChanged | AllocationRunChanged) -> None:
         self._number += 1
         self.world.say("said", message)
         record = wire.encode(message, key=key, envelope=Envelope("outside", self._number), time=self.world.clock())
@@ -119,12 +119,26 @@ class Shop:
         if not (faults and random.random() < self.world.swarm.repeat):
             waiting[index] = waiting[-1]
             waiting.pop()
-        partition = wire.partition_of(key, self.world.counts[topic])
+        count = self.world.counts[topic]
+        partition = wire.partition_of(key, count)
         if faults and random.random() < self.world.swarm.poison:
-            self.poisoned += 1
-            self.world.kafka.append((topic, random.randrange(self.world.counts[topic])), poison(random, topic, record))
+            self._spoil(topic, partition, record)
         self.world.kafka.append((topic, partition), record)
         return True
+
+    def _spoil(self, topic: str, partition: int, record: Record) -> None:
+        """A record that nobody can take comes before a good one: unreadable, or in another partition than its key's."""
+        self.poisoned += 1
+        count = self.world.counts[topic]
+        if count > 1 and wire.key_of(self._read(record)) is not None and self.random.random() < 0.1:
+            self.world.kafka.append((topic, (partition + 1) % count), record)
+        else:
+            self.world.kafka.append((topic, self.random.randrange(count)), poison(self.random, record))
+
+    @staticmethod
+    def _read(record: Record) -> object:
+        kinds = {"order_changed", "allocation_run_changed", "receive_stock", "adjust_stock"}
+        return wire.decode(record.value, wire.header_map(record.headers), kinds)[0]
 
     def hear(self, event: AllocationChanged) -> None:
         """The allocator tells; the newest version counts."""
@@ -161,6 +175,12 @@ class Shop:
         self._tell(demand)
 
     def _tell(self, demand: Demand) -> None:
+        if self.random.random() < 0.02:
+            run = AllocationRunChanged(
+                merchant=demand.merchant, run="R1", version=demand.version, action="allocate", total=9, ended=0, refused=0,
+                changed_at=self.world.clock(),
+            )  # fmt: skip
+            self._say(topics.ORDERS.name, demand.id, run)
         event = OrderChanged(demand=demand, number=demand.id[-60:], status="awaiting_fulfillment", changed_at=self.world.clock())
         self._say(topics.ORDERS.name, demand.id, event)
 
@@ -232,8 +252,16 @@ class Shop:
         return order is not None and self._change(order, wish=Wish.STOCK if order.demand.wish is Wish.NOTHING else Wish.NOTHING)
 
     def _pick(self) -> bool:
+        """Now and then the picker finds less than there should be."""
         order = self._some(fits="pick")
-        return order is not None and self._change(order, wish=Wish.PICKING)
+        if order is None:
+            return False
+        pieces = [(line.sku, piece) for line in order.told.lines for piece in line.pieces] if order.told else []
+        if pieces and self.random.random() < 0.4:
+            sku, piece = self.random.choice(pieces)
+            place = {"warehouse": piece.warehouse, "bin": piece.bin, "lot": piece.lot}
+            self._change_stock(place | {"merchant": order.demand.merchant, "sku": sku}, -self.random.randint(1, piece.units + 2))
+        return self._change(order, wish=Wish.PICKING)
 
     def _unpick(self) -> bool:
         order = self._some(fits="unpick")
@@ -281,14 +309,16 @@ class Shop:
         self.receive(self._place_of_stock() | {"lot": None}, self.random.randint(1, 6))
 
     def _adjust(self) -> bool:
-        change = self.random.choice((-3, -2, -1, -1, 1, 2, 0))
+        self._change_stock(self._place_of_stock(), self.random.choice((-6, -3, -2, -1, -1, 1, 2, 0)))
+        return True
+
+    def _change_stock(self, place: dict[str, str | None], change: int) -> None:
         self._order_stock(
             AdjustStock(
                 command_id=f"a{len(self.commands)}", change=change, reason=AdjustmentReason.CYCLE_COUNT, issued_at=self.world.clock(),
-                **self._place_of_stock(),  # type: ignore[arg-type]  # the keys are its fields
+                **place,  # type: ignore[arg-type]  # the keys are its fields
             )
         )  # fmt: skip
-        return True
 
     def _repeat(self) -> bool:
         """The same command once more, much later perhaps."""

@@ -49,6 +49,7 @@ class StockChecks:
         for demand, row in staged.get(DEMANDS, {}).items():
             check_demand(message, self._demands.get(demand), row)
             self._demands[demand] = row
+            self.world.tally["attempt expired"] += row[1].status == "backoff"
 
     def _book(self, row: Any, *, gone: bool) -> None:
         sku = self.skus[row.merchant, row.sku]
@@ -58,6 +59,7 @@ class StockChecks:
             case ReservationRow():
                 _put(sku.reservations, (row.demand, row.alternative), row, gone=gone)
             case BatonRow():
+                self.world.tally["baton expired"] += row.expired and not gone
                 _put(sku.batons, (row.demand, row.alternative), row, gone=gone)
             case QueueRow():
                 sku.queue = None if gone else row

@@ -120,7 +120,7 @@ class ToyBusiness:
         message = ReceiveStock(
             command_id=name, merchant=MERCHANT, sku=sku, warehouse="main", bin=name, units=units, issued_at=self._world.at_ms(0)
         )
-        key = name if ask else sku_key(MERCHANT, sku)
+        key = sku_key(MERCHANT, sku)
         record = wire.encode(
             message, key=key, envelope=Envelope("outside", self._ids), time=self._world.at_ms(self._world.scheduler.now_ms)
         )

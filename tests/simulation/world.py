@@ -26,6 +26,8 @@ from tests.simulation.swarm import Swarm, draw
 
 START = datetime(2026, 1, 1, 23, 58, tzinfo=UTC)
 """Shortly before midnight: lots end at the change of the day."""
+HEARING = 0.02
+"""How often, per step, a process hears what its group has decided."""
 IDLE_IN_TRANSACTION_STEPS = 1_500
 """After so long in a transaction the server ends the session of a process that does not move."""
 
@@ -83,6 +85,15 @@ class World:
         self.database = MemoryDatabase(self.clock, self._statement, self._fate_of_commit)
         self.processes = [Process(f"p{n}") for n in range(self.swarm.processes)]
         self.group: dict[PartitionId, Process] = {}
+        self._away = 0
+        self._disturbances = {
+            World.rebalance: self.swarm.rebalance,
+            World._some_crash: self.swarm.crash,
+            World._some_freeze: self.swarm.freeze,
+            World._clock_jumps: self.swarm.clock_jump,
+            World._somebody_hears: HEARING,
+        }
+        self._unrest = sum(self._disturbances.values())
         self.checks = EngineChecks(self)
         self.business = business(self)
         self.kafka.on_append = self._appended
@@ -197,6 +208,7 @@ class World:
     def crash(self, process: Process) -> None:
         """kill -9: every task ends where it stands, the server rolls back; it comes back later."""
         self.count("crash")
+        self._away += not process.frozen
         process.alive, process.frozen, process.lives = False, False, process.lives + 1
         process.back_at_ms = self.scheduler.now_ms + self.step_ms * self.random.choice((0, 100, 1_000))
         for ownership in list(process.ownerships):
@@ -205,10 +217,13 @@ class World:
     def freeze(self, process: Process) -> None:
         """SIGSTOP. The group may give its partitions to others meanwhile: a zombie when it goes on."""
         self.count("freeze")
+        self._away += 1
         process.frozen, process.frozen_at_ms = True, self.scheduler.now_ms
         process.back_at_ms = self.scheduler.now_ms + self.step_ms * self.random.choice((20, 200, 1_000, 4_000))
 
     def _come_back(self, process: Process) -> None:
+        if process.frozen or not process.alive:
+            self._away -= 1
         process.frozen = False
         if not process.alive:
             process.alive = True
@@ -273,22 +288,27 @@ class World:
         self.scheduler.advance(max(1, min(step, 1_000)))
 
     def _disturb(self) -> None:
-        swarm, chance = self.swarm, self.chance
         if self.kafka.adrift and self.random.random() < 0.1:
             self.kafka.land()
-        if chance(swarm.rebalance):
-            self.rebalance()
+        if self.random.random() < self._unrest:
+            what = self.random.choices(list(self._disturbances), list(self._disturbances.values()))[0]
+            what(self)
+        if self._away:
+            self._due_returns()
+
+    def _some_crash(self) -> None:
         process = self.random.choice(self.processes)
-        if process.alive and chance(swarm.crash):
+        if process.alive:
             self.crash(process)
-        if process.alive and not process.frozen and chance(swarm.freeze):
+
+    def _some_freeze(self) -> None:
+        process = self.random.choice(self.processes)
+        if process.alive and not process.frozen:
             self.freeze(process)
-        if chance(swarm.clock_jump):
-            self.count("clock jump")
-            self.clock_offset_ms += self.random.choice((-2_000, -50, 50, 2_000))
-        if self.random.random() < 0.02:
-            self._somebody_hears()
-        self._due_returns()
+
+    def _clock_jumps(self) -> None:
+        self.count("clock jump")
+        self.clock_offset_ms += self.random.choice((-2_000, -50, 50, 2_000))
 
     def _somebody_hears(self) -> None:
         process = self.random.choice(self.processes)
