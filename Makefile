@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down clean test check static fast integration simulate bench acceptance docs lock distclean
+.PHONY: help demo up down clean test check static parallel alone simulate bench acceptance docs lock distclean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -54,7 +54,7 @@ distclean: clean ## clean, and remove the virtual environment too
 # ------------------------------------------------------------------------------ prove it
 
 test: $(STAMP) ## everything that passes or fails on one machine (one gate for people and CI)
-	@$(MAKE) --no-print-directory static fast integration
+	@$(MAKE) --no-print-directory static parallel alone
 
 check: $(STAMP) ## the quick gate: format, lint, types, architecture, unit and contract tests
 	@$(MAKE) --no-print-directory static
@@ -66,11 +66,11 @@ static: $(STAMP) ## format, lint, types, architecture
 	@$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports --no-logo
 
-fast: $(STAMP)
-	@$(PYTEST) -q -n auto -m "not integration" --acceptance-results $(RESULTS)/fast.json $(ARGS)
+parallel: $(STAMP)
+	@$(PYTEST) -q -n auto -m "not alone" --acceptance-results $(RESULTS)/parallel.json $(ARGS)
 
-integration: $(STAMP)
-	@$(PYTEST) -q -m integration --acceptance-results $(RESULTS)/integration.json $(ARGS)
+alone: $(STAMP)
+	@$(PYTEST) -q -m alone --acceptance-results $(RESULTS)/alone.json $(ARGS)
 
 simulate: $(STAMP) ## seeded simulation on all cores: make simulate SEEDS=10000, or SEED=4711 to replay one
 	@$(BIN)/python -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
@@ -80,8 +80,8 @@ bench: $(STAMP) ## measure against the two yardsticks; the table also goes to bu
 
 acceptance: $(STAMP) ## run every test that proves an acceptance behaviour, list what is proven and what is not
 	@rm -rf $(RESULTS)
-	@$(PYTEST) -q -n auto -m "accept and not integration" --acceptance-results $(RESULTS)/fast.json || true
-	@$(PYTEST) -q -m "accept and integration" --acceptance-results $(RESULTS)/integration.json || true
+	@$(PYTEST) -q -n auto -m "accept and not alone" --acceptance-results $(RESULTS)/parallel.json || true
+	@$(PYTEST) -q -m "accept and alone" --acceptance-results $(RESULTS)/alone.json || true
 	@$(BIN)/python -m tests.acceptance $(RESULTS) $(ARGS)
 
 # ------------------------------------------------------------------------------ generated files

@@ -28,6 +28,18 @@ settings.register_profile("explore", max_examples=2_000, deadline=None, print_bl
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that asks for a server is an integration test, whether it says so or not. Those that use Kafka, or start processes, run
+    `alone`, one at a time: topics are everyone's. With a database of its own a test may run beside others."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if "servers" in fixtures:
+            item.add_marker("integration")
+        if item.get_closest_marker("integration") and ("postgres_dsn" not in fixtures or "kafka_bootstrap" in fixtures):
+            item.add_marker("alone")
+
+
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Servers]:
     """The real Kafka and the real Postgres of this session; says on the terminal where they come from."""
