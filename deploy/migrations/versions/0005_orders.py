@@ -134,7 +134,8 @@ CREATE TABLE orders.allocation_run_order (
     CONSTRAINT allocation_run_order_state_known CHECK (state IN ('waiting', 'started', 'ended', 'refused')),
     CONSTRAINT allocation_run_order_waits CHECK (waits_for >= 0)
 ) WITH (fillfactor = 70);
-COMMENT ON COLUMN orders.allocation_run_order.waits_for IS 'Earlier orders of the run that share a SKU with it and have not ended; it starts at 0';
+COMMENT ON COLUMN orders.allocation_run_order.waits_for IS 'Earlier orders of the run that share a SKU with '
+    'it and have not ended; it starts at 0';
 COMMENT ON COLUMN orders.allocation_run_order.releases IS 'Positions of the later orders that wait for this one';
 CREATE INDEX allocation_run_order_ready ON orders.allocation_run_order (run, position) WHERE state = 'waiting' AND waits_for = 0;
 CREATE INDEX allocation_run_order_started ON orders.allocation_run_order (merchant, number) WHERE state = 'started';
