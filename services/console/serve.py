@@ -9,6 +9,7 @@ import sys
 import uvicorn
 import uvloop
 
+from shared.kafka import KafkaUnreachable, WorldChanged
 from shared.settings import Settings, settings
 from shared.world import check
 
@@ -32,7 +33,11 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
     port = getattr(found, f"{kind}_port") if not copy else 0
-    uvloop.run(_serve(module.application(found), found, port))
+    try:
+        uvloop.run(_serve(module.application(found), found, port))
+    except (WorldChanged, KafkaUnreachable) as refusal:
+        logging.getLogger("earmark").error("%s does not start: %s", name, refusal)
+        sys.exit(REFUSED)
 
 
 async def _serve(application: object, found: Settings, port: int) -> None:
