@@ -22,7 +22,7 @@ async def recreate(bootstrap: str, stock_partitions: int = 8, demand_partitions:
                 await asyncio.sleep(0.05)
     counts = partition_counts(stock_partitions, demand_partitions)
     await create_topics(bootstrap, counts)
-    await _await_leaders(bootstrap, counts)
+    await await_leaders(bootstrap, counts)
 
 
 async def unique(bootstrap: str, partitions: int = 1) -> str:
@@ -30,11 +30,11 @@ async def unique(bootstrap: str, partitions: int = 1) -> str:
     name = f"test-{secrets.token_hex(8)}"
     async with admin(bootstrap) as client:
         await client.create_topics([NewTopic(name, partitions, 1)])
-    await _await_leaders(bootstrap, {name: partitions})
+    await await_leaders(bootstrap, {name: partitions})
     return name
 
 
-async def _await_leaders(bootstrap: str, counts: dict[str, int]) -> None:
+async def await_leaders(bootstrap: str, counts: dict[str, int]) -> None:
     """A topic that was just made is known before it can be written: wait until every partition has its leader."""
     async with admin(bootstrap) as client, asyncio.timeout(WAIT_SECONDS):
         while True:
