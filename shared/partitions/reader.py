@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -19,6 +20,11 @@ logger = logging.getLogger("earmark.reader")
 
 POLL_MS = 200
 FULL_POLL_MS = 10
+STUCK_SECONDS = 5.0
+
+
+class ReaderStuck(KafkaError):  # type: ignore[misc]  # aiokafka ships no types
+    """Records wait at the broker and the consumer does not fetch them: it is made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,7 @@ class LogReader:
                 await stop_client(consumer)
 
     async def _read(self, consumer: Any) -> None:
+        looked_at, behind = monotonic(), dict[TopicPartition, int]()
         while True:
             if self._changed.is_set():
                 self._changed.clear()
@@ -85,7 +92,24 @@ class LogReader:
                 await self._wait_for_change(FULL_POLL_MS if self._attached else POLL_MS)
                 continue
             timeout = POLL_MS if len(open_inputs) == len(self._attached) else FULL_POLL_MS
-            self._hand_out(await consumer.getmany(*open_inputs, timeout_ms=timeout))
+            fetched = await consumer.getmany(*open_inputs, timeout_ms=timeout)
+            self._hand_out(fetched)
+            if fetched:
+                looked_at, behind = monotonic(), {}
+            elif monotonic() - looked_at > STUCK_SECONDS:
+                looked_at, behind = monotonic(), await self._check_progress(consumer, open_inputs, behind)
+
+    async def _check_progress(
+        self, consumer: Any, inputs: list[TopicPartition], before: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, int]:
+        """Where records wait that are not fetched. The only sign of a consumer that is stuck is that it makes no progress: raises
+        ReaderStuck where nothing has moved since the look before."""
+        ends = await consumer.end_offsets(inputs)
+        reached = {one: self._attached[one].read_from(one.topic) for one in inputs if one in self._attached}
+        behind = {one: offset for one, offset in reached.items() if offset < ends[one]}
+        if stuck := [one for one, offset in behind.items() if before.get(one) == offset]:
+            raise ReaderStuck(f"{ReaderStuck.__doc__} {stuck[0].topic} partition {stuck[0].partition} at {behind[stuck[0]]}")
+        return behind
 
     async def _wait_for_change(self, timeout_ms: int) -> None:
         try:
