@@ -168,7 +168,9 @@ class StockSide:
 
     @property
     def _interval(self) -> timedelta:
-        return timedelta(milliseconds=self._settings.level_interval_ms)
+        """The more there is to tell, the later: under load every change would else be told, one by one (a third of all work)."""
+        paced_ms = 1_000 * len(self._unannounced) / self._settings.levels_per_second
+        return timedelta(milliseconds=max(self._settings.level_interval_ms, paced_ms))
 
     async def _announce(self, fold: StockFold, now: datetime) -> datetime | None:
         """Tell the levels of every SKU that changed since the last time, at most once per interval for the whole partition; so a lone
