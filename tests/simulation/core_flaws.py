@@ -43,8 +43,8 @@ def flaw(name: str, *changes: Change) -> type[CoreFlaw]:
 # ---------------------------------------------------------------- the stock side
 
 
-def _newcomer(draft: Draft, sku: Any, rank: Any) -> dict[str, int]:
-    return free_by_warehouse(sku, draft.today)
+def _newcomer(sku: Any, rank: Any, today: Any) -> dict[str, int]:
+    return free_by_warehouse(sku, today)
 
 
 def _no_tombstone(draft: Draft, sku: Any, command: Release) -> None:

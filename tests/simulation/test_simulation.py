@@ -42,16 +42,21 @@ def test_different_seeds_give_different_histories() -> None:
     assert len({run_seed(seed).history for seed in range(8)}) == 8
 
 
-def found_within(flaw: type[Flaw], business: str, seeds: int) -> bool:
-    """Whether any of the first seeds refutes the product with this bug in it."""
-    return any(run_seed(seed, business, flaw).reason for seed in range(seeds))
+REFUTED = ("Failed: ", "AssertionError: ", "ValueError: ")
+"""By a check of the simulation, an assertion of the product, or a constraint of the store: not by a planted bug that no longer fits."""
+
+
+def first_reason(flaw: type[Flaw], business: str, seeds: int) -> str:
+    """Why the first seed that notices refutes the product with this bug in it."""
+    return next((reason for seed in range(seeds) if (reason := run_seed(seed, business, flaw).reason)), "every promise held")
 
 
 @pytest.mark.parametrize("flaw", ENGINE_FLAWS, ids=lambda flaw: flaw.__name__)
 def test_a_bug_planted_in_the_engine_is_found(flaw: type[Flaw]) -> None:
-    assert found_within(flaw, "toy", 150)
+    assert first_reason(flaw, "toy", 300).startswith(REFUTED)
 
 
 @pytest.mark.parametrize("flaw", CORE_FLAWS, ids=lambda flaw: flaw.__name__)
 def test_a_bug_planted_in_a_core_is_found(flaw: type[Flaw]) -> None:
-    assert found_within(flaw, "allocator", 400)
+    """The rarest take about seventy seeds: see `python -m tests.simulation --flaws`."""
+    assert first_reason(flaw, "allocator", 800).startswith(REFUTED)
