@@ -1,14 +1,16 @@
 """The allocator as the business of a simulated installation: the real sides over memory, the outside world, and the checks."""
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from services.allocator.core.policy import DemandSettings, PolicySettings, Timing
 from services.allocator.core.stock.settings import StockSettings
 from services.allocator.demand_side import DemandSide
 from services.allocator.stock_side import StockSide
 from services.allocator.store.demand_memory import MemoryDemandStorage
+from services.allocator.store.demand_ports import DemandStorage
 from services.allocator.store.stock_memory import MemoryStockStorage
+from services.allocator.store.stock_ports import StockStorage
 from shared.partitions.memory import MemoryPartitionStore
 from shared.partitions.model import InputRecord, PartitionId
 from shared.partitions.ports import Side
@@ -24,6 +26,22 @@ if TYPE_CHECKING:
 
 STEPS_OF_A_BATCH = 12
 INPUTS: dict[str, tuple[str, ...]] = {"stock": StockSide.inputs, "demand": DemandSide.inputs}
+
+
+class Seams:
+    """A storage whose every statement is a seam: a crash, a lost connection, another process may come before it."""
+
+    def __init__(self, storage: object, store: MemoryPartitionStore) -> None:
+        self._storage, self._store = storage, store
+
+    def __getattr__(self, name: str) -> Any:  # stands for every method of the storage, whatever it takes
+        method = getattr(self._storage, name)
+
+        async def at_a_seam(*arguments: Any) -> Any:
+            await self._store.database.pause()
+            return await method(*arguments)
+
+        return at_a_seam
 
 
 class AllocatorBusiness:
@@ -52,7 +70,7 @@ class AllocatorBusiness:
         self._restocks = random.randint(0, 3)
         self.stock = StockChecks(world)
         self.demand = DemandChecks(world, self.shop, self.stock)
-        self.published = PublishedChecks(world, self.shop, self.stock)
+        self.published = PublishedChecks(world, self.shop, self.stock, timedelta(milliseconds=self.stock_settings.level_interval_ms))
 
     def inputs(self, partition: PartitionId) -> tuple[str, ...]:
         """See `Business`."""
@@ -65,8 +83,8 @@ class AllocatorBusiness:
     def side(self, partition: PartitionId, store: MemoryPartitionStore) -> Side:
         """See `Business`."""
         if partition.side == "stock":
-            return StockSide(MemoryStockStorage(store.current), self.stock_settings)
-        return DemandSide(MemoryDemandStorage(store.current), self.demand_settings)
+            return StockSide(cast(StockStorage, Seams(MemoryStockStorage(store.current), store)), self.stock_settings)
+        return DemandSide(cast(DemandStorage, Seams(MemoryDemandStorage(store.current), store)), self.demand_settings)
 
     def input(self) -> bool:
         """See `Business`."""

@@ -1,6 +1,7 @@
 """What readers were told, at rest: every command one answer, the newest word is the truth, every bad record is put aside once."""
 
 from collections import defaultdict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from services.allocator.core.stock.rows import MovementRow
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 class PublishedChecks:
     """Reads topics as any reader does, dropping repeats by one mark per source."""
 
-    def __init__(self, world: "World", shop: Shop, stock: StockChecks) -> None:
-        self._world, self._shop, self._stock = world, shop, stock
+    def __init__(self, world: "World", shop: Shop, stock: StockChecks, level_interval: timedelta) -> None:
+        self._world, self._shop, self._stock, self._level_interval = world, shop, stock, level_interval
 
     def _told(self, topic: str, *kinds: str) -> list[Any]:
         view = self._world.checks.readers_view(topic)
@@ -43,6 +44,9 @@ class PublishedChecks:
             told = events.get(demand, [])
             if [event.version for event in told] != list(range(1, len(told) + 1)) or not told:
                 raise Failed(f"versions of what was told of {demand}: {[event.version for event in told]}")
+            times = [event.decided_at for event in told]
+            if times != sorted(times):
+                raise Failed(f"what was told of {demand} goes back in time: {times}")
             if told[-1].demand_version != order.demand.version:
                 raise Failed(f"{demand}: version {order.demand.version} was never answered, the last word is {told[-1]}")
             self._check_last_word(told[-1])
@@ -67,6 +71,8 @@ class PublishedChecks:
         newest: dict[Sku, StockLevelChanged] = {}
         for event in self._told(STOCK_LEVELS.name, "stock_level_changed"):
             before = newest.get((event.merchant, event.sku))
+            if before is not None and timedelta(0) < event.changed_at - before.changed_at < self._level_interval:
+                raise Failed(f"levels told again within {self._level_interval}: {before} {event}")
             if before is None or event.ledger_version >= before.ledger_version:
                 newest[event.merchant, event.sku] = event
         for name, sku in self._stock.skus.items():

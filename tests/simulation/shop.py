@@ -259,7 +259,7 @@ class Shop:
         pieces = [(line.sku, piece) for line in order.told.lines for piece in line.pieces] if order.told else []
         if pieces and self.random.random() < 0.4:
             sku, piece = self.random.choice(pieces)
-            place = {"warehouse": piece.warehouse, "bin": piece.bin, "lot": piece.lot}
+            place = {"warehouse": piece.warehouse, "bin": piece.bin, "lot": piece.lot, "label": piece.label}
             self._change_stock(place | {"merchant": order.demand.merchant, "sku": sku}, -self.random.randint(1, piece.units + 2))
         return self._change(order, wish=Wish.PICKING)
 
@@ -281,6 +281,7 @@ class Shop:
             "warehouse": random.choice(habits_.warehouses),
             "bin": f"b{random.randrange(habits_.bins)}",
             "lot": random.choice((None, "L1", "L2")) if habits_.lots else None,
+            "label": random.choice((None, None, "N1")) if habits_.lots else None,
         }
 
     def _order_stock(self, command: InventoryCommand) -> None:
@@ -351,5 +352,6 @@ def _sensible(doing: str, order: Order) -> bool:
         case "unpick":
             return wish is Wish.PICKING
         case "ship":
-            return wish is Wish.PICKING and told is not None and order.answered and told.picking == "confirmed"
+            again = wish is Wish.CONSUMPTION and told is not None and told.refusal is not None
+            return again or (wish is Wish.PICKING and told is not None and order.answered and told.picking == "confirmed")
     raise AssertionError(doing)
