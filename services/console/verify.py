@@ -1,8 +1,10 @@
 """`earmark verify`: prove the books against the rows that explain them. Plain SQL that shares no code with the cores.
 
 Every check is one statement that returns the rows that are wrong; no rows is the proof. `counts` says how many rows were looked at.
+Some hold only while nothing is under way: they compare what was told with what was understood.
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from shared.database import hot_connection
 CHECKS = Path(__file__).with_name("verify.sql")
 SHOWN = 20
 STATEMENT_SECONDS = 600
+_HEADING = re.compile(r"^-- check( when settled)?: (.+)\n((?:(?!-- check).*\n?)*)", re.MULTILINE)
+_SECTION = re.compile(r"^-- =+ .*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +53,33 @@ class Statement:
     name: str
     count: str
     wrong: str
+    when_settled: bool = False
 
 
 def statements() -> list[Statement]:
-    """The checks of `verify.sql`: each begins with `-- check: NAME`, its two statements end with semicolons."""
+    """The checks of `verify.sql`: each begins with `-- check: NAME` or `-- check when settled: NAME`, its two statements end with
+    semicolons."""
     found = []
-    for block in CHECKS.read_text(encoding="utf-8").split("-- check: ")[1:]:
-        name, _, body = block.partition("\n")
-        count, wrong = (part.strip() for part in body.strip().rstrip(";").split(";\n", 1))
-        found.append(Statement(name.strip(), count, wrong))
+    for kind, name, body in _HEADING.findall(CHECKS.read_text(encoding="utf-8")):
+        count, wrong = (part.strip() for part in _SECTION.sub("", body).strip().rstrip(";").split(";\n", 1))
+        found.append(Statement(name, count, wrong, when_settled=bool(kind)))
     return found
 
 
-async def verify(dsn: str) -> Report:
-    """Run every check in one snapshot, so that a running system does not look wrong between two of them."""
+async def verify(dsn: str, *, settled: bool = False) -> Report:
+    """Run every check in one snapshot, so that a running system does not look wrong between two of them. `settled`: nothing is under
+    way, so those checks hold too that compare what was told with what was understood."""
     connection = await hot_connection(dsn, "earmark-verify", command_seconds=STATEMENT_SECONDS)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            return Report([await _run(connection, statement) for statement in statements()])
+            return await proof(connection, settled=settled)
     finally:
         await connection.close()
+
+
+async def proof(connection: asyncpg.Connection, *, settled: bool) -> Report:
+    """The checks on this connection, inside its transaction."""
+    return Report([await _run(connection, one) for one in statements() if settled or not one.when_settled])
 
 
 async def _run(connection: asyncpg.Connection, statement: Statement) -> Check:

@@ -1,26 +1,59 @@
--- The checks of `earmark verify`. Each: a count of the rows it goes over; then a query whose rows are wrong.
+-- The checks of `earmark verify`. Each: a count of the rows it goes over; then a query whose rows are wrong. `check when settled` holds
+-- only while nothing is under way: every input read to its end, every output published and projected.
+
+-- ============================================================ stock records and movements
 
 -- check: on hand of every stock record is the sum of its movements
 SELECT count(*) FROM allocator.stock_record;
-SELECT r.merchant, r.sku, r.record, r.on_hand, coalesce(m.moved, 0) AS moved
+SELECT merchant, sku, record, r.on_hand, coalesce(m.moved, 0) AS moved
   FROM allocator.stock_record r
-  LEFT JOIN (SELECT merchant, sku, record, sum(change) AS moved FROM allocator.movement WHERE refusal IS NULL GROUP BY 1, 2, 3) m
+  FULL JOIN (SELECT merchant, sku, record, sum(change) AS moved FROM allocator.movement WHERE refusal IS NULL GROUP BY 1, 2, 3) m
        USING (merchant, sku, record)
  WHERE r.on_hand IS DISTINCT FROM coalesce(m.moved, 0);
 
 -- check: movements of a stock record follow one another
 SELECT count(*) FROM allocator.movement WHERE refusal IS NULL;
 SELECT merchant, sku, record, record_version, on_hand_before, previous
-  FROM (SELECT merchant, sku, record, record_version, on_hand_before, on_hand_after, change,
-               coalesce(lag(on_hand_after) OVER (PARTITION BY merchant, sku, record ORDER BY record_version), 0) AS previous
-          FROM allocator.movement WHERE refusal IS NULL) AS ordered
- WHERE on_hand_before <> previous OR on_hand_after <> on_hand_before + change OR on_hand_after < 0;
+  FROM (SELECT merchant, sku, record, record_version, on_hand_before, on_hand_after, change, ledger_version, moved_at,
+               coalesce(lag(on_hand_after) OVER w, 0) AS previous, lag(record_version) OVER w AS previous_version,
+               lag(ledger_version) OVER w AS previous_ledger, lag(moved_at) OVER w AS previous_time
+          FROM allocator.movement WHERE refusal IS NULL WINDOW w AS (PARTITION BY merchant, sku, record ORDER BY record_version)) AS ordered
+ WHERE on_hand_before <> previous OR on_hand_after <> on_hand_before + change OR on_hand_after < 0
+    OR record_version <= previous_version OR ledger_version <= previous_ledger OR moved_at < previous_time;
+
+-- check: every movement has a ledger version of its own
+SELECT count(*) FROM allocator.movement WHERE refusal IS NULL;
+SELECT merchant, sku, ledger_version, count(*) AS movements
+  FROM allocator.movement WHERE refusal IS NULL GROUP BY 1, 2, 3 HAVING count(*) > 1;
+
+-- check: what moved fits the kind of its movement
+SELECT count(*) FROM allocator.movement;
+SELECT merchant, sku, command_id, kind, origin, change, refusal
+  FROM allocator.movement
+ WHERE kind = 'receive' AND refusal IS NULL AND change <= 0 OR kind = 'consume' AND change >= 0
+    OR refusal IS NULL AND change = 0 OR refusal IS NOT NULL AND change <> 0 OR (kind = 'consume') <> (origin = 'reservations');
+
+-- check: the version of every stock record has reached its newest movement
+SELECT count(*) FROM allocator.stock_record;
+SELECT merchant, sku, record, r.version, m.newest
+  FROM allocator.stock_record r
+  JOIN (SELECT merchant, sku, record, max(record_version) AS newest, max(ledger_version) AS newest_ledger
+          FROM allocator.movement WHERE refusal IS NULL GROUP BY 1, 2, 3) m USING (merchant, sku, record)
+ WHERE r.version < m.newest;
+
+-- check: stock records of a SKU are numbered from one without holes
+SELECT count(*) FROM allocator.stock_record;
+SELECT merchant, sku, count(*) AS records, max(record) AS highest FROM allocator.stock_record GROUP BY 1, 2 HAVING count(*) <> max(record);
 
 -- check: no stock record is oversold
 SELECT count(*) FROM allocator.stock_record;
 SELECT merchant, sku, record, on_hand, held, backed, flagged
   FROM allocator.stock_record
  WHERE on_hand < 0 OR held < 0 OR backed < 0 OR flagged < 0 OR backed > greatest(on_hand - held, 0);
+
+-- check: held of every stock record is the sum of its holds
+SELECT count(*) FROM allocator.stock_record;
+SELECT merchant, sku, record, held FROM allocator.stock_record WHERE held <> 0;
 
 -- check: allocated of every stock record is the sum of the reservations that lie there
 SELECT count(*) FROM allocator.stock_record;
@@ -31,6 +64,22 @@ WITH piece AS (
 SELECT merchant, sku, record, r.backed, coalesce(p.units, 0) AS pieces, r.flagged, coalesce(p.flags, 0) AS flags
   FROM allocator.stock_record r FULL JOIN piece p USING (merchant, sku, record)
  WHERE r.backed IS DISTINCT FROM coalesce(p.units, 0) OR r.flagged IS DISTINCT FROM coalesce(p.flags, 0);
+
+-- check: all rows of a SKU lie in one state partition
+SELECT count(DISTINCT (merchant, sku)) FROM allocator.stock_record;
+SELECT merchant, sku, array_agg(DISTINCT partition) AS partitions
+  FROM (SELECT merchant, sku, partition FROM allocator.stock_record
+         UNION ALL SELECT merchant, sku, partition FROM allocator.sku_queue
+         UNION ALL SELECT merchant, sku, partition FROM allocator.baton) AS placed
+ GROUP BY 1, 2 HAVING count(DISTINCT partition) > 1;
+
+-- check: stock levels were told at a time of their state partition
+SELECT count(*) FROM allocator.levels_told;
+SELECT t.partition, t.told_at, p.logical_time
+  FROM allocator.levels_told t LEFT JOIN allocator.state_partition p ON (p.side, p.number) = ('stock', t.partition)
+ WHERE p.number IS NULL OR t.told_at > p.logical_time;
+
+-- ============================================================ reservations and queues
 
 -- check: every reservation is the sum of its pieces
 SELECT count(*) FROM allocator.reservation;
@@ -55,6 +104,12 @@ SELECT merchant, sku, q.waiting_count, w.waiting
        USING (merchant, sku)
  WHERE coalesce(q.waiting_count, 0) <> coalesce(w.waiting, 0);
 
+-- check: every baton was numbered by the queue of its SKU
+SELECT count(*) FROM allocator.baton;
+SELECT b.merchant, b.sku, b.demand, b.baton, q.baton_seq
+  FROM allocator.baton b LEFT JOIN allocator.sku_queue q USING (merchant, sku)
+ WHERE q.baton_seq IS NULL OR b.baton > q.baton_seq;
+
 -- check: nobody is overallocated beside stock that is free for them
 SELECT count(*) FROM allocator.reservation WHERE flagged_units > 0;
 SELECT v.demand, v.sku, v.flagged_units, r.warehouse, r.on_hand - r.held - r.backed AS free
@@ -65,11 +120,33 @@ SELECT v.demand, v.sku, v.flagged_units, r.warehouse, r.on_hand - r.held - r.bac
 
 -- check: what was consumed left the shelf
 SELECT count(*) FROM allocator.reservation WHERE consumed_units > 0;
-SELECT merchant, sku, c.consumed, m.moved
-  FROM (SELECT merchant, sku, sum(consumed_units) AS consumed FROM allocator.reservation WHERE consumed_units > 0 GROUP BY 1, 2) c
-  FULL JOIN (SELECT merchant, sku, -sum(change) AS moved FROM allocator.movement WHERE kind = 'consume' AND refusal IS NULL GROUP BY 1, 2) m
-       USING (merchant, sku)
+SELECT demand, merchant, sku, c.consumed, m.moved
+  FROM (SELECT demand, merchant, sku, sum(consumed_units) AS consumed FROM allocator.reservation WHERE consumed_units > 0 GROUP BY 1, 2, 3) c
+  FULL JOIN (SELECT cause AS demand, merchant, sku, -sum(change) AS moved
+               FROM allocator.movement WHERE kind = 'consume' AND refusal IS NULL GROUP BY 1, 2, 3) m USING (demand, merchant, sku)
  WHERE coalesce(c.consumed, 0) <> coalesce(m.moved, 0);
+
+-- check when settled: nobody sleeps beside stock that would serve them
+SELECT count(*) FROM allocator.reservation WHERE waiting_units > 0;
+WITH free AS (
+    SELECT merchant, sku, warehouse, sum(greatest(on_hand - held - backed, 0)) AS units
+      FROM allocator.stock_record
+     WHERE expires_on IS NULL OR expires_on >= (now() AT TIME ZONE 'UTC')::date
+     GROUP BY 1, 2, 3 HAVING sum(greatest(on_hand - held - backed, 0)) > 0),
+first AS (
+    SELECT DISTINCT ON (v.merchant, v.sku, w.warehouse) v.merchant, v.sku, v.demand, v.fill, v.waiting_units, v.warehouses
+      FROM allocator.reservation v CROSS JOIN LATERAL unnest(v.warehouses) AS w (warehouse)
+      JOIN free ON (free.merchant, free.sku, free.warehouse) = (v.merchant, v.sku, w.warehouse)
+     WHERE v.waiting_units > 0
+     ORDER BY v.merchant, v.sku, w.warehouse, v.priority, v.demanded_at, v.demand, v.alternative)
+SELECT f.demand, f.sku, f.fill, f.waiting_units, sum(free.units) AS free
+  FROM first f JOIN free ON (free.merchant, free.sku) = (f.merchant, f.sku) AND free.warehouse = ANY (f.warehouses)
+  LEFT JOIN allocator.sku_queue q ON (q.merchant, q.sku) = (f.merchant, f.sku)
+ WHERE q.continue_at IS NULL AND NOT EXISTS (SELECT FROM allocator.baton b WHERE (b.merchant, b.sku) = (f.merchant, f.sku))
+ GROUP BY f.demand, f.sku, f.fill, f.waiting_units
+HAVING f.fill = 'partial' OR sum(free.units) >= f.waiting_units;
+
+-- ============================================================ demands and their reservations
 
 -- check: no reservation knows an attempt that its demand never made
 SELECT count(*) FROM allocator.reservation;
@@ -77,23 +154,107 @@ SELECT v.demand, v.sku, v.attempt, d.attempt AS demand_attempt
   FROM allocator.reservation v LEFT JOIN allocator.demand d USING (demand)
  WHERE d.demand IS NULL OR v.attempt > d.attempt;
 
--- check: batches of every state partition follow one another, and their outputs too
+-- check: every demand is its merchant's
+SELECT count(*) FROM allocator.demand;
+SELECT demand, merchant FROM allocator.demand WHERE split_part(demand, '/', 2) <> merchant;
+
+-- check: what a line holds, waits for and has consumed is what its demand wants, on the demand's terms
+SELECT count(*) FROM allocator.reservation;
+SELECT d.demand, v.sku, l.units AS wanted, v.reserved_units, v.waiting_units, v.consumed_units, v.priority, v.demanded_at, v.fill
+  FROM allocator.demand d
+ CROSS JOIN LATERAL (SELECT one ->> 0 AS sku, (one ->> 1)::bigint AS units, ARRAY(SELECT json_array_elements_text(one -> 2)) AS warehouses
+                       FROM json_array_elements(d.state -> 'lines') AS one) l
+  JOIN allocator.reservation v ON (v.demand, v.sku, v.alternative) = (d.demand, l.sku, coalesce(d.state ->> 'alternative', ''))
+ WHERE d.status IN ('lines', 'allocated') AND v.attempt = d.attempt
+   AND (v.reserved_units + v.waiting_units + v.consumed_units <> l.units OR v.warehouses <> l.warehouses
+        OR v.priority <> coalesce((d.state ->> 'priority')::integer, 0) OR v.demanded_at <> (d.state ->> 'demanded_at')::timestamptz
+        OR v.fill <> d.state ->> 'fill' OR v.strategy <> d.state ->> 'strategy');
+
+-- check: what a demand has seen of a reservation is what that reservation was
+SELECT count(*) FROM allocator.demand;
+SELECT d.demand, s.one ->> 0 AS sku, s.one ->> 2 AS seen_attempt, s.one ->> 3 AS seen_version, v.attempt, v.version
+  FROM allocator.demand d CROSS JOIN LATERAL json_array_elements(d.state -> 'seen') AS s (one)
+  LEFT JOIN allocator.reservation v ON (v.demand, v.sku, v.alternative) = (d.demand, s.one ->> 0, s.one ->> 1)
+ WHERE v.demand IS NULL OR ((s.one ->> 2)::bigint, (s.one ->> 3)::bigint) > (v.attempt, v.version)
+    OR ((s.one ->> 2)::bigint, (s.one ->> 3)::bigint) = (v.attempt, v.version)
+   AND (((s.one ->> 4)::bigint, (s.one ->> 5)::bigint, (s.one ->> 6)::bigint, (s.one ->> 7)::bigint, (s.one ->> 8)::boolean)
+        <> (v.reserved_units, v.flagged_units, v.waiting_units, v.consumed_units, v.pending)
+        OR (s.one ->> 9)::bigint IS DISTINCT FROM v.mark);
+
+-- check when settled: every demand has seen the present state of its reservations
+SELECT count(*) FROM allocator.reservation;
+SELECT d.demand, v.sku, v.attempt, v.version, s.attempt AS seen_attempt, s.version AS seen_version
+  FROM allocator.reservation v JOIN allocator.demand d USING (demand)
+  LEFT JOIN LATERAL (SELECT (one ->> 2)::bigint AS attempt, (one ->> 3)::bigint AS version FROM json_array_elements(d.state -> 'seen') AS one
+                      WHERE (one ->> 0, one ->> 1) = (v.sku, v.alternative)) s ON true
+ WHERE v.live AND (s.attempt, s.version) IS DISTINCT FROM (v.attempt, v.version);
+
+-- check when settled: no reservation is left of an attempt that is over
+SELECT count(*) FROM allocator.reservation WHERE live;
+SELECT v.demand, v.sku, v.attempt, d.attempt AS demand_attempt, d.status, v.reserved_units, v.waiting_units, v.pending
+  FROM allocator.reservation v JOIN allocator.demand d USING (demand)
+ WHERE v.live AND (d.status IN ('released', 'closed', 'consumed') OR v.attempt <> d.attempt OR v.pending AND d.status <> 'trying');
+
+-- check when settled: every wish has been acted on
+SELECT count(*) FROM allocator.demand;
+SELECT demand, wish, status FROM allocator.demand
+ WHERE wish = 'closed' AND status NOT IN ('closed', 'consumed') OR wish = 'nothing' AND status NOT IN ('released', 'closed', 'consumed')
+    OR wish = 'stock' AND status = 'released';
+
+-- check when settled: a reservation is marked as being picked exactly where its demand is
+SELECT count(*) FROM allocator.reservation WHERE mark IS NOT NULL;
+SELECT v.demand, v.sku, v.mark, d.state ->> 'mark' AS demand_mark, d.state ->> 'picking' AS picking
+  FROM allocator.reservation v JOIN allocator.demand d USING (demand)
+ WHERE v.live AND CASE WHEN d.state ->> 'picking' IN ('confirmed', 'consuming') THEN v.mark IS DISTINCT FROM (d.state ->> 'mark')::bigint
+                       WHEN d.state ->> 'picking' = 'marking' THEN false
+                       ELSE v.mark IS NOT NULL END;
+
+-- ============================================================ state partitions
+
+-- check: batches of every state partition follow one another, and their outputs and inputs too
 SELECT count(*) FROM allocator.batch;
-SELECT side, number, batch_no, first_sequence, previous_last
-  FROM (SELECT side, number, batch_no, first_sequence, last_sequence,
-               lag(batch_no) OVER w AS previous_no, lag(last_sequence) OVER w AS previous_last
+SELECT side, number, batch_no, epoch, first_sequence, previous_last, logical_time
+  FROM (SELECT side, number, batch_no, epoch, first_sequence, last_sequence, logical_time,
+               lag(batch_no) OVER w AS previous_no, lag(last_sequence) OVER w AS previous_last, lag(epoch) OVER w AS previous_epoch,
+               lag(logical_time) OVER w AS previous_time
           FROM allocator.batch WINDOW w AS (PARTITION BY side, number ORDER BY batch_no)) AS ordered
- WHERE previous_no IS NOT NULL AND (batch_no <> previous_no + 1 OR first_sequence <> previous_last + 1)
+ WHERE previous_no IS NOT NULL
+   AND (batch_no <> previous_no + 1 OR first_sequence <> previous_last + 1 OR epoch < previous_epoch OR logical_time < previous_time)
     OR last_sequence < first_sequence - 1;
+
+-- check: no record of an input was applied twice
+SELECT count(*) FROM allocator.batch;
+SELECT side, number, topic, batch_no, first_offset, previous_next
+  FROM (SELECT side, number, batch_no, o.topic, (o.range ->> 0)::bigint AS first_offset, (o.range ->> 1)::bigint AS next_offset,
+               lag((o.range ->> 1)::bigint) OVER (PARTITION BY side, number, o.topic ORDER BY batch_no) AS previous_next
+          FROM allocator.batch CROSS JOIN LATERAL jsonb_each(offsets) AS o (topic, range)) AS ordered
+ WHERE first_offset < previous_next OR next_offset <= first_offset;
 
 -- check: every state partition stands at its last batch
 SELECT count(*) FROM allocator.state_partition;
-SELECT p.side, p.number, p.batch_no, b.batch_no AS last_batch, p.out_sequence, b.last_sequence
+SELECT side, number, p.batch_no, b.batch_no AS last_batch, p.out_sequence, b.last_sequence, p.epoch, b.epoch AS last_epoch
   FROM allocator.state_partition p
-  LEFT JOIN LATERAL (SELECT batch_no, last_sequence FROM allocator.batch b
-                      WHERE (b.side, b.number) = (p.side, p.number) ORDER BY batch_no DESC LIMIT 1) b ON true
- WHERE p.batch_no > 0 AND (p.batch_no IS DISTINCT FROM b.batch_no OR p.out_sequence IS DISTINCT FROM b.last_sequence)
-    OR p.published_sequence > p.out_sequence;
+  FULL JOIN (SELECT DISTINCT ON (side, number) side, number, batch_no, last_sequence, epoch, logical_time
+               FROM allocator.batch ORDER BY side, number, batch_no DESC) b USING (side, number)
+ WHERE p.batch_no IS NULL OR p.published_sequence > p.out_sequence
+    OR p.batch_no > 0 AND (p.batch_no IS DISTINCT FROM b.batch_no OR p.out_sequence IS DISTINCT FROM b.last_sequence
+                           OR p.epoch < b.epoch OR p.logical_time < b.logical_time);
+
+-- check: every state partition reads on behind what its batches read
+SELECT count(*) FROM allocator.state_partition;
+SELECT side, number, topic, p.next_offset, p.last_offset, b.next_offset AS read
+  FROM (SELECT side, number, o.topic, (o.position ->> 'next_offset')::bigint AS next_offset, (o.position ->> 'last_offset')::bigint AS last_offset
+          FROM allocator.state_partition CROSS JOIN LATERAL jsonb_each(positions) AS o (topic, position)) p
+  FULL JOIN (SELECT side, number, o.topic, max((o.range ->> 1)::bigint) AS next_offset
+               FROM allocator.batch CROSS JOIN LATERAL jsonb_each(offsets) AS o (topic, range) GROUP BY 1, 2, 3) b USING (side, number, topic)
+ WHERE p.next_offset IS DISTINCT FROM b.next_offset OR p.last_offset <> p.next_offset - 1;
+
+-- check: state partitions are as many as the data model has
+SELECT count(*) FROM allocator.state_partition;
+SELECT p.side, p.number, w.value AS partitions
+  FROM allocator.state_partition p
+  JOIN platform.world w ON w.name = CASE p.side WHEN 'stock' THEN 'partitions of earmark.reservations' ELSE 'partitions of earmark.outcomes' END
+ WHERE p.number < 0 OR p.number >= w.value::integer;
 
 -- check: the outbox holds everything that may not be published yet
 SELECT count(*) FROM allocator.outbox;
@@ -102,3 +263,77 @@ SELECT p.side, p.number, p.out_sequence - p.published_sequence AS owed, o.held
   LEFT JOIN LATERAL (SELECT sum(last_sequence - greatest(first_sequence, p.published_sequence + 1) + 1) AS held FROM allocator.outbox o
                       WHERE (o.side, o.number) = (p.side, p.number) AND last_sequence > p.published_sequence) o ON true
  WHERE p.out_sequence - p.published_sequence <> coalesce(o.held, 0);
+
+-- check: every row of the outbox belongs to its batch
+SELECT count(*) FROM allocator.outbox;
+SELECT o.side, o.number, o.batch_no, o.first_sequence, o.last_sequence
+  FROM allocator.outbox o LEFT JOIN allocator.batch b USING (side, number, batch_no)
+ WHERE b.batch_no IS NULL OR o.first_sequence < b.first_sequence OR o.last_sequence > b.last_sequence OR octet_length(o.records) = 0;
+
+-- check: no high-water mark is above what its source has said
+SELECT count(*) FROM allocator.high_water_mark;
+SELECT m.side, m.number, m.topic, m.source, m.sequence, p.out_sequence
+  FROM allocator.high_water_mark m
+  JOIN allocator.state_partition p ON m.source = concat_ws('/', p.side, p.number, p.incarnation)
+ WHERE m.sequence > p.out_sequence;
+
+-- check: dead letters lie behind the place where reading goes on
+SELECT count(*) FROM allocator.dead_letter;
+SELECT d.topic, d.partition, d.record_offset, p.next_offset
+  FROM allocator.dead_letter d
+  LEFT JOIN (SELECT o.topic, number, (o.position ->> 'next_offset')::bigint AS next_offset
+               FROM allocator.state_partition CROSS JOIN LATERAL jsonb_each(positions) AS o (topic, position)) p
+       ON (p.topic, p.number) = (d.topic, d.partition)
+ WHERE p.next_offset IS NULL OR d.record_offset >= p.next_offset;
+
+-- ============================================================ what the other services know
+
+-- check: nobody knows more of an order than was said of it
+SELECT count(*) FROM orders.sales_order;
+SELECT d.demand, o.version AS order_version, d.version AS allocator_knows, d.told_version, o.allocation_version AS order_knows
+  FROM orders.sales_order o
+  JOIN (SELECT demand, version, coalesce((state ->> 'told_version')::bigint, 0) AS told_version FROM allocator.demand) d
+       ON d.demand = concat_ws('/', 'sales-order', o.merchant, o.number)
+ WHERE d.version > o.version OR o.allocation_version > d.told_version;
+
+-- check when settled: orders and the allocator agree on every order
+SELECT count(*) FROM orders.sales_order;
+SELECT d.demand, o.version AS order_version, d.version AS allocator_knows, d.told_version, o.allocation_version AS order_knows
+  FROM orders.sales_order o
+  JOIN (SELECT demand, version, coalesce((state ->> 'told_version')::bigint, 0) AS told_version FROM allocator.demand) d
+       ON d.demand = concat_ws('/', 'sales-order', o.merchant, o.number)
+ WHERE d.version <> o.version OR o.allocation_version <> d.told_version;
+
+-- check when settled: every line of an order has what its reservations have
+SELECT count(*) FROM orders.line;
+SELECT l.merchant, l.number, l.sku, l.reserved_units, v.reserved, l.flagged_units, v.flagged, l.waiting_units, v.waiting, l.consumed_units, v.consumed
+  FROM orders.line l
+  JOIN allocator.demand d ON d.demand = concat_ws('/', 'sales-order', l.merchant, l.number)
+  LEFT JOIN (SELECT demand, sku, sum(reserved_units) AS reserved, sum(flagged_units) AS flagged, sum(waiting_units) AS waiting,
+                    sum(consumed_units) AS consumed
+               FROM allocator.reservation GROUP BY 1, 2) v ON (v.demand, v.sku) = (d.demand, l.sku)
+ WHERE (l.reserved_units, l.flagged_units, l.consumed_units)
+    <> (coalesce(v.reserved, 0), coalesce(v.flagged, 0), coalesce(v.consumed, 0));
+
+-- check: a stock command is answered as the ledger says
+SELECT count(*) FROM inventory.stock_command;
+SELECT c.merchant, c.sku, c.command_id, c.status, m.refusal
+  FROM inventory.stock_command c
+  LEFT JOIN allocator.movement m
+       ON (m.merchant, m.sku, m.origin, m.command_id, m.part) = (c.merchant, c.sku, 'inventory', c.command_id, 0)
+ WHERE c.status = 'posted' AND (m.command_id IS NULL OR m.refusal IS NOT NULL) OR c.status = 'refused' AND m.command_id IS NULL;
+
+-- check: no stock level is newer than the ledger
+SELECT count(*) FROM inventory.stock_ledger;
+SELECT merchant, sku, i.ledger_version, r.ledger_version AS present
+  FROM inventory.stock_ledger i
+  LEFT JOIN (SELECT merchant, sku, 1 + sum(version) AS ledger_version FROM allocator.stock_record GROUP BY 1, 2) r USING (merchant, sku)
+ WHERE r.ledger_version IS NULL OR i.ledger_version > r.ledger_version;
+
+-- check when settled: stock levels are the sums of the stock records
+SELECT count(*) FROM inventory.stock_level;
+SELECT merchant, sku, warehouse, l.on_hand_units, r.on_hand, l.held_units, r.held, l.allocated_units, r.allocated
+  FROM inventory.stock_level l
+  FULL JOIN (SELECT merchant, sku, warehouse, sum(on_hand) AS on_hand, sum(held) AS held, sum(allocated) AS allocated
+               FROM allocator.stock_record WHERE EXISTS (SELECT FROM inventory.stock_ledger) GROUP BY 1, 2, 3) r USING (merchant, sku, warehouse)
+ WHERE (l.on_hand_units, l.held_units, l.allocated_units) IS DISTINCT FROM (r.on_hand, r.held, r.allocated);

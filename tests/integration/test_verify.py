@@ -1,0 +1,125 @@
+"""`earmark verify` finds what is wrong: a small ledger made by the real allocator, then every kind of row spoiled, one at a time."""
+
+import asyncio
+import time
+
+import asyncpg
+import pytest
+
+from services.console.verify import proof, statements, verify
+from shared.database import hot_connection
+from shared.schemas.values import AdjustmentReason, Fill, Wish
+from shared.settings import Settings
+from tests.integration.spoiled_rows import SPOILED, Spoiled
+from tests.support.allocator import adjustment, allocator, channel, order, receipt
+from tests.support.careful_reader import careful_reader
+from tests.support.large_ledger import large_ledger
+from tests.support.settling import until_settled
+
+pytestmark = pytest.mark.integration
+
+MANY = 100_000
+SECONDS_FOR_MANY = 30.0
+
+
+# ---------------------------------------------------------------- a small ledger, with something of everything
+
+NEIGHBOURS = """
+INSERT INTO orders.sales_order (merchant, number, version, status, wish, allocation_status, allocation_version, demanded_at, priority,
+       warehouses, channel, country, receiver, tags, currency, created_at, changed_at, digest)
+SELECT merchant, 'whole', version, 'awaiting_fulfillment', wish, 'allocated', (state ->> 'told_version')::bigint, now(), 0, '[]', '',
+       '', '', '[]', '', now(), now(), '' FROM allocator.demand WHERE demand = 'sales-order/acme/whole';
+INSERT INTO orders.line (merchant, number, sku, position, units, warehouses, reserved_units)
+SELECT merchant, 'whole', sku, 0, reserved_units, '[]', reserved_units FROM allocator.reservation WHERE demand = 'sales-order/acme/whole';
+INSERT INTO inventory.stock_ledger SELECT merchant, sku, 1 + sum(version), now() FROM allocator.stock_record GROUP BY 1, 2;
+INSERT INTO inventory.stock_level
+SELECT merchant, sku, warehouse, sum(on_hand), sum(held), sum(allocated), sum(available) FROM allocator.stock_record GROUP BY 1, 2, 3;
+INSERT INTO allocator.outbox
+SELECT side, number, first_sequence, last_sequence, batch_no, 'earmark.movements', 0, 'x'
+  FROM (SELECT DISTINCT ON (side, number) * FROM allocator.batch ORDER BY side, number, batch_no DESC) AS newest
+ WHERE last_sequence >= first_sequence ON CONFLICT DO NOTHING;
+UPDATE allocator.state_partition p SET published_sequence = o.first_sequence - 1
+  FROM allocator.outbox o WHERE (o.side, o.number) = (p.side, p.number);
+"""
+"""What the other services would know of it, and what a process leaves that died before it could publish."""
+DROP_CONSTRAINTS = """
+SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname)
+  FROM pg_constraint
+ WHERE contype IN ('c', 'f') AND connamespace = ANY (ARRAY['allocator', 'orders', 'inventory']::regnamespace[])
+"""
+
+
+@pytest.fixture(scope="module")
+def ledger(world: Settings) -> Settings:
+    """Made once; every test spoils it inside a transaction that it rolls back."""
+    asyncio.run(_make_ledger(world))
+    return world
+
+
+async def _make_ledger(world: Settings) -> None:
+    async with allocator(world), channel(world.bootstrap) as shop, careful_reader(world.bootstrap) as reader:
+        await shop.say(receipt("r-1", "MUG", 10), receipt("r-2", "MUG", 2, bin="B-2"), receipt("r-3", "CUP", 5), receipt("r-4", "LEG", 1))
+        await shop.say(order("whole", {"MUG": 6}), order("gone", {"MUG": 3}), order("over", {"CUP": 5}))
+        await until_settled(world.dsn, reader)
+        await shop.say(order("waits", {"MUG": 8}), order("short", {"LEG": 4}, fill=Fill.ALL_OR_NOTHING))
+        await shop.say(order("gone", {"MUG": 3}, version=2, wish=Wish.PICKING))
+        await until_settled(world.dsn, reader)
+        await shop.say(order("gone", {"MUG": 3}, version=3, wish=Wish.CONSUMPTION))
+        await shop.say(adjustment("a-1", "CUP", -2, AdjustmentReason.DAMAGED), adjustment("a-2", "CUP", -9, AdjustmentReason.LOST))
+        await shop.say_bytes("earmark.orders", 0, b"no order")
+        await until_settled(world.dsn, reader)
+    connection: asyncpg.Connection = await hot_connection(world.dsn, "test")
+    try:
+        await connection.execute(NEIGHBOURS)
+        for row in await connection.fetch(DROP_CONSTRAINTS):
+            await connection.execute(row[0])
+    finally:
+        await connection.close()
+
+
+async def test_a_sound_ledger_passes_every_check_and_no_check_goes_over_nothing(ledger: Settings) -> None:
+    report = await verify(ledger.dsn, settled=True)
+    assert report.ok, [check for check in report.checks if check.problems]
+    assert {check.name for check in report.checks if not check.counted} <= MAY_BE_EMPTY
+
+
+MAY_BE_EMPTY = {
+    "every baton was numbered by the queue of its SKU",
+    "a reservation is marked as being picked exactly where its demand is",
+    "a stock command is answered as the ledger says",
+}
+"""A settled ledger has no batons, and this one no order that is being picked and no command of the inventory service."""
+
+
+def test_every_check_has_a_row_that_it_finds() -> None:
+    assert {one.name for one in statements()} == {one.check for one in SPOILED}
+
+
+@pytest.mark.parametrize("spoiled", SPOILED, ids=lambda one: one.what)
+async def test_a_spoiled_row_is_found_and_named(spoiled: Spoiled, ledger: Settings) -> None:
+    connection: asyncpg.Connection = await hot_connection(ledger.dsn, "test")
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        changed = await connection.execute(spoiled.sql)
+        assert int(changed.split()[-1]) > 0, "nothing was spoiled"
+        report = await proof(connection, settled=True)
+    finally:
+        await transaction.rollback()
+        await connection.close()
+    found = {check.name: check.problems for check in report.checks if check.problems}
+    assert spoiled.check in found, f"found only {found}"
+    assert any(spoiled.named in problem for problem in found[spoiled.check]), found[spoiled.check]
+
+
+# ---------------------------------------------------------------- a large ledger
+
+
+async def test_a_hundred_thousand_reservations_are_proved_in_seconds(database: str) -> None:
+    await large_ledger(database, MANY)
+    began = time.monotonic()
+    report = await verify(database, settled=True)
+    took = time.monotonic() - began
+    assert report.ok, [check for check in report.checks if check.problems]
+    print(f"{MANY} reservations proved in {took:.1f} s")
+    assert took < SECONDS_FOR_MANY
