@@ -33,7 +33,7 @@ class Process(Owner):
         self.alive = True
         self.lives = 1
         self.ownerships: list[Ownership] = []
-        self.back_at_ms = self.frozen_at_ms = 0
+        self.back_at_ms = self.idle_until_ms = 0
 
 
 class Ownership:
@@ -56,7 +56,7 @@ class Ownership:
     def _ended(self, task: Task, error: BaseException | None) -> None:
         if task is self.task:
             self.cut()
-        self.world.task_ended(self, error)
+        self.world.group.task_ended(self, error)
 
     def _wake(self, task: Task | None) -> None:
         if task is not None:
@@ -168,6 +168,11 @@ class Ownership:
         if self.store is not None:
             self.world.disconnect(self.store)
             self.store = None
+
+    def lose_session(self) -> None:
+        """The server ends the session of a client that does not move."""
+        if self.store is not None:
+            self.store.drop()
 
     def cut(self) -> None:
         """The end, at once and wherever it stands: the process died, or was told to let go and did not wait."""

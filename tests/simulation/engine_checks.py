@@ -119,7 +119,7 @@ class EngineChecks:
         missing = sorted(self.committed.keys() - self._published)
         if missing:
             raise Failed(f"committed and never published: {missing[0]} and {len(missing) - 1} more")
-        for partition in self.world.partitions():
+        for partition in self.world.group.partitions:
             self._all_read(partition)
             self._all_in_batches(partition)
 
@@ -151,7 +151,7 @@ class EngineChecks:
 
     def replay(self) -> None:
         """Replay of the logs in the stored cuts gives the same events."""
-        for partition in self.world.partitions():
+        for partition in self.world.group.partitions:
             replay(self.world, partition, list(batches(self.world, partition)))
 
     def readers_view(self, topic: str) -> Iterator[InputRecord]:

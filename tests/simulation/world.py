@@ -16,24 +16,16 @@ from shared.partitions.model import InputRecord, PartitionId
 from shared.partitions.partition import StatePartition
 from shared.partitions.ports import Side
 from shared.schemas.topics import TOPICS
-from tests.simulation.driver import Ownership, Process
 from tests.simulation.engine_checks import EngineChecks
 from tests.simulation.failed import Failed
 from tests.simulation.flaw import Flaw
+from tests.simulation.group import Group, ProcessDied
 from tests.simulation.kafka import Kafka
 from tests.simulation.scheduler import Scheduler, pause
 from tests.simulation.swarm import Swarm, draw
 
 START = datetime(2026, 1, 1, 23, 58, tzinfo=UTC)
 """Shortly before midnight: lots end at the change of the day."""
-HEARING = 0.02
-"""How often, per step, a process hears what its group has decided."""
-IDLE_IN_TRANSACTION_STEPS = 1_500
-"""After so long in a transaction the server ends the session of a process that does not move."""
-
-
-class ProcessDied(BaseException):
-    """A simulated kill -9, raised at a crash point; never caught by the code under test."""
 
 
 class Business(Protocol):
@@ -83,17 +75,7 @@ class World:
         self.clock_offset_ms = 0
         self.kafka = Kafka(self.counts, self.scheduler, self.swarm.hole)
         self.database = MemoryDatabase(self.clock, self._statement, self._fate_of_commit)
-        self.processes = [Process(f"p{n}") for n in range(self.swarm.processes)]
-        self.group: dict[PartitionId, Process] = {}
-        self._away = 0
-        self._disturbances = {
-            World.rebalance: self.swarm.rebalance,
-            World._some_crash: self.swarm.crash,
-            World._some_freeze: self.swarm.freeze,
-            World._clock_jumps: self.swarm.clock_jump,
-            World._somebody_hears: HEARING,
-        }
-        self._unrest = sum(self._disturbances.values())
+        self.group = Group(self)
         self.checks = EngineChecks(self)
         self.business = business(self)
         self.kafka.on_append = self._appended
@@ -160,77 +142,7 @@ class World:
         self.checks.applied(staged)
         self.business.check_committed(staged)
 
-    # ---------------------------------------------------------------- the group and its processes
-
-    def partitions(self) -> list[PartitionId]:
-        """Every state partition."""
-        stock = [PartitionId("stock", number) for number in range(self.swarm.stock_partitions)]
-        return stock + [PartitionId("demand", number) for number in range(self.swarm.demand_partitions)]
-
-    def rebalance(self) -> None:
-        """The group hands the partitions out anew. Who had one may not know it yet."""
-        living = [process for process in self.processes if process.alive and not process.frozen]
-        if living:
-            self.count("rebalance")
-            self.group = {partition: self._assignee(partition, living) for partition in self.partitions()}
-
-    def _assignee(self, partition: PartitionId, living: list[Process]) -> Process:
-        present = self.group.get(partition)
-        return present if present in living and self.random.random() < 0.5 else self.random.choice(living)
-
-    def tell(self, process: Process, patient: bool | None = None) -> None:
-        """A process hears what the group decided: lets go of some, takes others."""
-        meant = [partition for partition, owner in self.group.items() if owner is process]
-        for ownership in list(process.ownerships):
-            if ownership.partition not in meant:
-                self._revoke(ownership, self.random.random() < 0.5 if patient is None else patient)
-        held = [ownership.partition for ownership in process.ownerships if not ownership.revoked]
-        for partition in meant:
-            if partition not in held:
-                process.ownerships.append(Ownership(self, process, partition))
-
-    def _revoke(self, ownership: Ownership, patient: bool) -> None:
-        if ownership.revoked:
-            return
-        if patient:
-            ownership.revoked = True
-            self.scheduler.wake(ownership.task)
-        else:
-            ownership.cut()
-
-    def task_ended(self, ownership: Ownership, error: BaseException | None) -> None:
-        """A task came to its end: stopped as told, killed by a crash point, or a fault of the code under test."""
-        if isinstance(error, ProcessDied):
-            self.crash(ownership.process)
-        elif error is not None:
-            raise error
-
-    def crash(self, process: Process) -> None:
-        """kill -9: every task ends where it stands, the server rolls back; it comes back later."""
-        self.count("crash")
-        self._away += not process.frozen
-        process.alive, process.frozen, process.lives = False, False, process.lives + 1
-        process.back_at_ms = self.scheduler.now_ms + self.step_ms * self.random.choice((0, 100, 1_000))
-        for ownership in list(process.ownerships):
-            ownership.cut()
-
-    def freeze(self, process: Process) -> None:
-        """SIGSTOP. The group may give its partitions to others meanwhile: a zombie when it goes on."""
-        self.count("freeze")
-        self._away += 1
-        process.frozen, process.frozen_at_ms = True, self.scheduler.now_ms
-        process.back_at_ms = self.scheduler.now_ms + self.step_ms * self.random.choice((20, 200, 1_000, 4_000))
-
-    def _come_back(self, process: Process) -> None:
-        if process.frozen or not process.alive:
-            self._away -= 1
-        process.frozen = False
-        if not process.alive:
-            process.alive = True
-            self.tell(process)
-
-    def at_crash_point(self, name: str) -> None:
-        """The listener of the code's own crash points."""
+    def _at_crash_point(self, name: str) -> None:
         if self.scheduler.current is not None and self.chance(self.swarm.crash_at_point):
             self.count(f"crash at {name}")
             raise ProcessDied(name)
@@ -239,7 +151,7 @@ class World:
 
     def run(self) -> None:
         """All of it. Raises Failed, or whatever the code under test raised."""
-        crash.listen(self.at_crash_point)
+        crash.listen(self._at_crash_point)
         try:
             with self.flaw.planted():
                 self._all_phases()
@@ -265,9 +177,7 @@ class World:
         self.business.check_quiet()
 
     def _chaos(self) -> None:
-        self.rebalance()
-        for process in self.processes:
-            self.tell(process)
+        self.group.start()
         more, left = True, 400
         while more or left > 0:
             if more:
@@ -278,6 +188,7 @@ class World:
             if self.random.random() < self.swarm.input * 2:
                 self.business.deliver(faults=True)
             self._disturb()
+            self.group.disturb()
             if not self.scheduler.step():
                 self._skip_time()
             self.scheduler.advance(self.swarm.tick_ms)
@@ -290,51 +201,16 @@ class World:
     def _disturb(self) -> None:
         if self.kafka.adrift and self.random.random() < 0.1:
             self.kafka.land()
-        if self.random.random() < self._unrest:
-            what = self.random.choices(list(self._disturbances), list(self._disturbances.values()))[0]
-            what(self)
-        if self._away:
-            self._due_returns()
-
-    def _some_crash(self) -> None:
-        process = self.random.choice(self.processes)
-        if process.alive:
-            self.crash(process)
-
-    def _some_freeze(self) -> None:
-        process = self.random.choice(self.processes)
-        if process.alive and not process.frozen:
-            self.freeze(process)
-
-    def _clock_jumps(self) -> None:
-        self.count("clock jump")
-        self.clock_offset_ms += self.random.choice((-2_000, -50, 50, 2_000))
-
-    def _somebody_hears(self) -> None:
-        process = self.random.choice(self.processes)
-        if process.alive and not process.frozen:
-            self.tell(process)
-        elif self.random.random() < 0.5:
-            self.rebalance()
-
-    def _due_returns(self) -> None:
-        for process in self.processes:
-            if process.frozen and self.scheduler.now_ms > process.frozen_at_ms + IDLE_IN_TRANSACTION_STEPS * self.step_ms:
-                self._end_idle_sessions(process)
-            if (process.frozen or not process.alive) and self.scheduler.now_ms >= process.back_at_ms:
-                self._come_back(process)
-
-    def _end_idle_sessions(self, process: Process) -> None:
-        for ownership in process.ownerships:
-            if ownership.store is not None:
-                ownership.store.drop()
+        if self.chance(self.swarm.clock_jump):
+            self.count("clock jump")
+            self.clock_offset_ms += self.random.choice((-2_000, -50, 50, 2_000))
 
     # ---------------------------------------------------------------- without faults
 
     def _drain(self) -> None:
         """Liveness: without faults everything comes to rest, within a bound of steps and of deadlines."""
         self.faults = False
-        self._settle_group()
+        self.group.settle()
         before, idle = self.scheduler.steps, 0
         while True:
             if self.business.deliver(faults=False) or self.kafka.land():
@@ -351,11 +227,3 @@ class World:
             if idle > 3_000:
                 raise Failed("livelock: deadlines without end")
             self.scheduler.advance(max(0, wake_at - self.scheduler.now_ms))
-
-    def _settle_group(self) -> None:
-        for process in self.processes:
-            self._come_back(process)
-        if not self.group or any(not owner.alive for owner in self.group.values()):
-            self.rebalance()
-        for process in self.processes:
-            self.tell(process, patient=True)
