@@ -13,7 +13,7 @@ from rich.table import Table
 from tests.benchmarks.results import Result
 
 COLOURS = {"goal": "green", "floor": "yellow", "neither": "red"}
-_TABLE_WIDTH = 130
+_TABLE_WIDTH = 150
 _WIDTH, _BAR_HEIGHT, _LABEL = 900, 22, 260
 
 
@@ -24,7 +24,7 @@ def show(console: Console, found: Sequence[Result]) -> None:
     table = Table(title="Earmark against its yardsticks, medians of alternating runs", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("row", no_wrap=True)
     for heading in ("orders/s", "±", "CPU us", "p50 ms", "p99 ms", "ratio"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("to", "floor", "goal", "met"):
         table.add_column(heading, no_wrap=True)
     for one in found:
