@@ -90,7 +90,7 @@ def wish_of(demand: Demand, settings: PolicySettings) -> Wish:
 def resolve(demand: Demand, settings: PolicySettings) -> Terms:
     """The terms on which this version of the demand is allocated."""
     fill = demand.fill or settings.fill.get(demand.id.split("/", 1)[0], Fill.ALL_OR_NOTHING)
-    fallback = demand.warehouses or settings.merchant_warehouses.get(demand.merchant) or settings.default_warehouses
+    fallback = _each_once(demand.warehouses or settings.merchant_warehouses.get(demand.merchant) or settings.default_warehouses)
     alternative = _alternative(demand, fallback) if fill is Fill.ALL_OR_NOTHING else ""
     return Terms(
         _merged(demand.lines, fallback, alternative),
@@ -117,7 +117,12 @@ def _merged(lines: Iterable[Line], fallback: tuple[str, ...], alternative: str) 
     for line in lines:
         before = merged.get(line.sku)
         if before is None:
-            merged[line.sku] = TermLine(line.sku, line.units, (alternative,) if alternative else line.warehouses or fallback)
+            merged[line.sku] = TermLine(line.sku, line.units, (alternative,) if alternative else _each_once(line.warehouses) or fallback)
         else:
             merged[line.sku] = before._replace(units=before.units + line.units)
     return tuple(merged.values()) if len(merged) == 1 else tuple(sorted(merged.values()))
+
+
+def _each_once(warehouses: tuple[str, ...]) -> tuple[str, ...]:
+    """A warehouse that is named twice counts where it stands first: counted twice, its stock would be promised twice."""
+    return warehouses if len(warehouses) < 2 else tuple(dict.fromkeys(warehouses))

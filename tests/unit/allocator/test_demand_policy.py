@@ -52,6 +52,15 @@ def test_warehouses_come_from_the_line_else_the_demand_else_the_merchant_else_th
     assert resolve(demand(plain), PolicySettings(default_warehouses=("d",))).lines[0].warehouses == ("d",)
 
 
+def test_a_warehouse_that_is_named_twice_counts_once() -> None:
+    """Counted twice its stock was promised twice, and the stock partition stopped at its own assertion (found by the simulation)."""
+    line = Line(sku="A", units=1, warehouses=("x", "y", "x"))
+    assert resolve(demand(line), PolicySettings()).lines[0].warehouses == ("x", "y")
+    plain = Line(sku="A", units=1)
+    assert resolve(demand(plain, warehouses=("w", "w")), PolicySettings()).lines[0].warehouses == ("w",)
+    assert resolve(demand(plain), PolicySettings(default_warehouses=("d", "e", "d"))).lines[0].warehouses == ("d", "e")
+
+
 def test_lines_are_sorted_and_one_per_sku() -> None:
     lines = (Line(sku="B", units=1), Line(sku="A", units=2, warehouses=("x",)), Line(sku="B", units=4, warehouses=("y",)))
     assert resolve(demand(*lines), PolicySettings()).lines == (TermLine("A", 2, ("x",)), TermLine("B", 5, ("main",)))
