@@ -17,8 +17,9 @@ from shared.partitions.ports import Side
 from shared.schemas import wire
 from shared.schemas.topics import ALLOCATIONS
 from tests.simulation.demand_checks import DemandChecks
+from tests.simulation.habits import habits
 from tests.simulation.published_checks import PublishedChecks
-from tests.simulation.shop import Shop, habits
+from tests.simulation.shop import Shop
 from tests.simulation.stock_checks import StockChecks
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class AllocatorBusiness:
 
     def deliver(self, *, faults: bool) -> bool:
         """See `Business`."""
-        return self.shop.deliver(faults=faults)
+        return self.shop.post.deliver(faults=faults)
 
     def appended(self, record: InputRecord) -> None:
         """The owner of an order reads what the allocator tells of it."""
@@ -115,5 +116,5 @@ class AllocatorBusiness:
         self._restocks -= 1
         if self._restocks < 0:
             return False
-        self.shop.restock()
+        self.shop.goods.restock()
         return True

@@ -105,7 +105,7 @@ class PublishedChecks:
         for sku in self._stock.skus.values():
             for row in sku.movements:
                 effects[f"{row.merchant}/{row.sku}/{row.command_id}"].append(row)
-        for name, sent in self._shop.commands.items():
+        for name, sent in self._shop.goods.commands.items():
             self._check_command(name, len(set(map(repr, sent))), answers.get(name, []), effects.get(name, []))
 
     @staticmethod
@@ -127,8 +127,8 @@ class PublishedChecks:
     def _check_dead_letters(self) -> None:
         kept = len(self._world.database.table("dead_letter"))
         told = len(list(self._world.checks.readers_view(DEAD_LETTERS.name)))
-        if (kept, told) != (self._shop.poisoned, self._shop.poisoned):
-            raise Failed(f"{self._shop.poisoned} records could not be read, {kept} are kept and {told} were told")
+        if (kept, told) != (self._shop.post.poisoned, self._shop.post.poisoned):
+            raise Failed(f"{self._shop.post.poisoned} records could not be read, {kept} are kept and {told} were told")
 
 
 def outcome_of(event: AllocationChanged) -> str:
