@@ -22,7 +22,14 @@ def earmark(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
     """The command, in a folder of its own."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "EARMARK_DATA": str(folder / "data"), "COLUMNS": "100"}
     pipe = subprocess.PIPE
-    return subprocess.Popen([*EARMARK, *arguments], cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(
+        [*EARMARK, *arguments], cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True, preexec_fn=_hear_interrupts
+    )
+
+
+def _hear_interrupts() -> None:
+    """A shell starts what it puts in the background deaf to Ctrl-C, and deafness is inherited: the tests may run so, their children not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def left_running(folder: Path) -> list[str]:
