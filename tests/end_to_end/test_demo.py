@@ -23,7 +23,13 @@ def earmark(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "EARMARK_DATA": str(folder / "data"), "COLUMNS": "100"}
     pipe = subprocess.PIPE
     return subprocess.Popen(
-        [*EARMARK, *arguments], cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True, preexec_fn=_hear_interrupts
+        [*EARMARK, *arguments],
+        cwd=folder,
+        env=environment,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        preexec_fn=_hear_interrupts,  # noqa: PLW1509 - this process has no other threads yet
     )
 
 
