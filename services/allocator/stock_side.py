@@ -191,6 +191,6 @@ class StockSide:
         return now
 
 
-def _end_of(last_day: date) -> datetime:
-    """When a lot ends: its last day is over in UTC."""
-    return datetime.combine(last_day + timedelta(days=1), time(), UTC)
+def _end_of(last_day: date) -> datetime | None:
+    """When a lot ends: its last day is over in UTC. 9999-12-31, as many write it who mean never, has no day after it."""
+    return None if last_day == date.max else datetime.combine(last_day + timedelta(days=1), time(), UTC)

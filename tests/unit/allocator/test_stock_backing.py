@@ -136,6 +136,15 @@ def test_a_lot_that_ends_is_a_fall_at_the_end_of_its_last_day() -> None:
     script.play("line o4 1 partial | o4 has 0 waits 1")
 
 
+def test_a_lot_dated_on_the_last_day_of_the_calendar_never_ends() -> None:
+    """There is no day after it, which stopped the stock partition (found by the simulation)."""
+    script = Script()
+    script.play("receive W 2 lot=L1 expires=9999-12-31 | moved +2")
+    assert script.partition.side.next_deadline() is None
+    script.partition.take_over()
+    assert script.partition.side.next_deadline() is None
+
+
 def test_stock_that_has_ended_when_it_arrives_serves_nobody() -> None:
     script = Script()
     script.play("""
