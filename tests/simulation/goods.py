@@ -47,11 +47,12 @@ class Goods:
     def receive(self) -> bool:
         """Goods arrive, perhaps of a lot that ends soon or has ended."""
         place = self._place_of_stock()
-        ends = (
-            self.world.at_ms(0).date() + timedelta(days=self.random.randint(-1, 1)) if place["lot"] and self.random.random() < 0.7 else None
-        )
-        self._receive(place, self.random.randint(1, 2 + self.habits.rich), ends)
+        self._receive(place, self.random.randint(1, 2 + self.habits.rich), self._end() if place["lot"] else None)
         return True
+
+    def _end(self) -> date | None:
+        soon = self.world.at_ms(0).date() + timedelta(days=self.random.randint(-1, 1))
+        return self.random.choices((soon, None, date.min, date.max), (70, 26, 2, 2))[0]
 
     def _receive(self, place: Place, units: int, expires_on: date | None = None) -> None:
         self._order_stock(

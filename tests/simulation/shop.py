@@ -1,6 +1,7 @@
 """Those who place, edit, cancel, pick and ship orders, as far as the allocator's answers let sensible people."""
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from shared.schemas import topics
@@ -12,6 +13,9 @@ from tests.simulation.post import Post
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+
+ANCIENT, FAR = datetime(1970, 1, 1, tzinfo=UTC), datetime(2999, 12, 31, tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -76,7 +80,7 @@ class Shop:
         demand = Demand(
             id=name, merchant=merchant, version=1, wish=Wish.STOCK, lines=self._lines(), fill=random.choice(habits_.fills),
             strategy=random.choice((None, *Strategy)), priority=random.randint(0, 2), warehouses=self._warehouses(),
-            demanded_at=self.world.at_ms(random.randint(0, 5)),
+            demanded_at=random.choices((self.world.at_ms(random.randint(0, 5)), ANCIENT, FAR), (96, 2, 2))[0],
         )  # fmt: skip
         self.orders[name] = Order(demand)
         self._tell(demand)
