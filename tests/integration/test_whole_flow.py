@@ -14,6 +14,7 @@ import pytest
 from services.console.demo import shop as demo
 from services.console.demo.order_lines import ShopOrder, generate
 from services.console.demo.plan import BINS, MAIN, Cancel, Plan, Post, Receipt, plan
+from services.console.settled import prove as everything_proved
 from services.console.settled import settled
 from shared.database import hot_connection
 from shared.settings import Settings
@@ -65,6 +66,8 @@ async def test_a_few_hundred_orders_through_everything_end_where_they_should(pro
         await first.receive(_rest(planned), "restock")
         await _until_everything_settled(product.settings, reader)
         await prove(product.settings.dsn, reader)
+        report, under_way = await everything_proved(product.settings)
+        assert (report.ok, under_way) == (True, []), "`earmark verify` finds the moment by itself"
         told = {order.number: reader.newest(order.number) for order in planned.orders}
         assert {number for number, one in told.items() if one.outcome == "released"} == planned.canceled
         assert {one.outcome for number, one in told.items() if number not in planned.canceled} == {"allocated"}

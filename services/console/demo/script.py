@@ -20,7 +20,7 @@ from services.console.demo.plan import MERCHANT, Cancel, Plan, Post, Receipt, sh
 from services.console.demo.shop import DemoError, Refused, Shop, at_once
 from services.console.demo.tally import Tally, Telling
 from services.console.processes import Addresses, Stack
-from services.console.verify import verify
+from services.console.settled import prove
 from shared.kafka import partition_counts
 from shared.settings import Settings
 
@@ -298,7 +298,7 @@ async def _compare(stage: Stage) -> None:
 
 async def _prove(stage: Stage) -> None:
     with step(stage.display, stage.facts, "verify", "proving the books") as done:
-        report = await verify(stage.settings.dsn)
+        report, _ = await prove(stage.settings)
         stage.facts.checks = [Check(check.name, check.counted, tuple(check.problems)) for check in report.checks]
         rows = sum(check.counted for check in report.checks)
         done(f"{len(report.checks)} checks of the books over {rows:,} rows")
