@@ -26,7 +26,7 @@ $(STAMP): requirements/all.txt pyproject.toml
 		|| { echo "$(PYTHON) is not Python 3.11 or newer: install that, or run make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null \
 		|| { echo "$(PYTHON) has no venv module: install it (Debian and Ubuntu: apt install python3-venv) and run make again" >&2; exit 1; }
-	@echo "Preparing $(VENV) with $$("$(PYTHON)" --version) (once; later runs start at once)"
+	@echo "Preparing $(VENV) with $$("$(PYTHON)" --version) (once; later runs start at once)" >&2
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/all.txt \
 		|| { echo "The packages could not be installed: see pip's reason above (mostly the network or a proxy), then run make again" >&2; exit 1; }
