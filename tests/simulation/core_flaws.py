@@ -117,6 +117,8 @@ STOCK_FLAWS: tuple[type[Flaw], ...] = (
     flaw("BestPlacedIsFlagged", (Reservation, "backing_rank", property(_best_flagged_first))),
     flaw("ContinuationIsForgotten", (serving, "_continue_at", nothing)),
     flaw("LotsNeverEnd", (stock_fold, "end_lots", nothing)),
+    flaw("ShortStopKeepsWhatItHas", (reserving, "drop", nothing)),
+    flaw("ReleaseHealsNobody", (holding, "settle", nothing)),
     flaw("ConsumedWithoutMovement", (holding, "post_consumption", nothing)),
 )
 
@@ -173,6 +175,7 @@ _DEMAND = demand_fold.DemandFold._demand
 DEMAND_FLAWS: tuple[type[Flaw], ...] = (
     flaw("ChainsAreNotSorted", (policy, "_merged", _unsorted)),
     flaw("ClosedDemandKeepsItsBaton", (attempts, "let_go", _closed_keeps_baton)),
+    flaw("BatonsAreKept", (attempts, "return_batons", lambda state, served, sends: None)),
     flaw("LaterStopsLeak", (attempts, "fall_short", _late_leak)),
     flaw("WaitIsNotWithdrawn", (attempts, "_start", _no_withdrawal)),
     flaw("UselessWakeIsDropped", (demand_fold.DemandFold, "_wake", _wake_is_dropped)),
