@@ -1,7 +1,8 @@
 """The relay: one task per shard of an outbox, one lock holder per shard among all processes.
 
 One connection holds the advisory locks and listens. Its `idle_session_timeout` frees the shards of a process that is frozen, since a
-living one speaks every second. A frozen relay that comes back may publish its last rows once more and late: readers keep versions.
+living one speaks every second; where it froze between the messages of one statement, Postgres would wait for ever, and another relay
+ends that connection. A frozen relay that comes back may publish its last rows once more and late: readers keep versions.
 """
 
 import asyncio
@@ -34,7 +35,13 @@ BATCH_ROWS = 500
 BATCH_BYTES = 4 * 1024 * 1024
 CALM_SECONDS = 30.0
 """A session that lasted this long was a good one: the next failure is a new one."""
-_LOCKS = 0x0E4B
+LOCKS = 0x0E4B
+_END_FROZEN = """
+SELECT pg_terminate_backend(a.pid)
+  FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+ WHERE l.locktype = 'advisory' AND l.classid = $1 AND l.objsubid = 2 AND a.datname = current_database() AND a.application_name = $2
+   AND a.pid <> pg_backend_pid() AND a.state_change < clock_timestamp() - make_interval(secs => $3)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,11 @@ class Relay:
                 self._elsewhere.add(shard)
                 self._tell.set()
 
+    @property
+    def _application(self) -> str:
+        """How its connection calls itself."""
+        return f"{self.outbox.schema} relay"
+
     async def run(self) -> None:
         """Relay until cancelled; what was published and not yet deleted is published again by the next holder."""
         failures = 0
@@ -107,7 +119,7 @@ class Relay:
         """One connection's life: listen, hold locks, publish. Ends by an exception."""
         connection = await hot_connection(
             self.dsn,
-            f"{self.outbox.schema} relay",
+            self._application,
             idle_session_timeout=str(int(self.frozen_seconds * 1000)),
             # A deletion that a crash of the server forgets is a row published twice, which readers ignore: wait for no flush.
             synchronous_commit="off",
@@ -145,6 +157,8 @@ class Relay:
             sql = f"SELECT count(*) FROM (SELECT 1 FROM {self.outbox.schema}.outbox LIMIT $1) AS waiting"
             async with self._sql:
                 self.backlog_rows = await connection.fetchval(sql, self.max_rows)
+                if len(self.held) < len(self._wakes):
+                    await connection.execute(_END_FROZEN, LOCKS, self._application, self.frozen_seconds)
             metrics.RELAY_BACKLOG.labels(service=self.outbox.schema).set(self.backlog_rows)
             await asyncio.sleep(POLL_SECONDS)
 
@@ -162,7 +176,7 @@ class Relay:
     async def _take(self, connection: asyncpg.Connection, shard: int) -> bool:
         sql = "SELECT pg_try_advisory_lock($1, hashtext($2))"
         async with self._sql:
-            taken: bool = await connection.fetchval(sql, _LOCKS, f"{self.outbox.schema}/{shard}")
+            taken: bool = await connection.fetchval(sql, LOCKS, f"{self.outbox.schema}/{shard}")
         if taken:
             self.held.add(shard)
         return taken

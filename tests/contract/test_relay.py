@@ -20,6 +20,7 @@ from shared.database import dispose, engine
 from shared.kafka import consumer_settings, stop_client
 from shared.relay import MessageTooLarge, Outbox, Outgoing, Relay
 from shared.relay.outbox import headers_from
+from shared.relay.relay import LOCKS
 from shared.schemas.commands import ReceiveStock
 from shared.schemas.events import StockLevelChanged, WarehouseLevel
 from shared.schemas.topics import INVENTORY, STOCK_LEVELS
@@ -236,6 +237,22 @@ async def test_a_frozen_relay_loses_its_shards_and_does_no_harm_when_it_thaws(po
     found = await told(fresh_topics)
     assert firsts(found[ENTITIES[0]]) == list(range(1, 7))
     assert {entity: firsts(found[entity]) for entity in ENTITIES[1:]} == {entity: list(range(1, 6)) for entity in ENTITIES[1:]}
+
+
+async def test_a_relay_that_froze_in_the_middle_of_a_statement_loses_its_shards_too(
+    pool: AsyncEngine, database: str, fresh_topics: str
+) -> None:
+    """Postgres takes it for active and waits for it for ever, so here a statement that goes on and on holds every shard."""
+    frozen = await asyncpg.connect(database, server_settings={"application_name": f"{SCHEMA} relay"})
+    for shard in range(SHARDS):
+        await frozen.execute("SELECT pg_advisory_lock($1, hashtext($2))", LOCKS, f"{SCHEMA}/{shard}")
+    silent = asyncio.create_task(frozen.execute("SELECT pg_sleep(60)"))
+    await write_many(pool, ENTITIES[:4], 2)
+    async with running(relay(database, fresh_topics, frozen_seconds=1.0)):
+        await drained(pool)
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+        await silent
+    await frozen.close()
 
 
 async def test_while_kafka_is_away_rows_wait_and_the_relay_says_so(pool: AsyncEngine, database: str, fresh_topics: str) -> None:
