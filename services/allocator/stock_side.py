@@ -55,9 +55,9 @@ class StockSide:
         self._partition = -1
         self._announced_at = NEVER
         self._announced: datetime | None = None
-        self._unannounced: set[SkuKey] = set()
+        self._unannounced: dict[SkuKey, None] = {}
         self._draft: Draft | None = None
-        self._used: set[SkuKey] = set()
+        self._used: dict[SkuKey, None] = {}
         self._named: list[tuple[SkuStock, ReservationKey]] = []
         self._cache = StockCache(settings.cache_rows)
         self._deadlines = Deadlines()
@@ -73,7 +73,7 @@ class StockSide:
         self._deadlines = Deadlines()
         stored = await self._storage.deadlines(partition.number)
         self._announced_at = stored.announced_at or NEVER
-        self._unannounced = set(stored.unannounced)
+        self._unannounced = dict.fromkeys(stored.unannounced)
         self._remember(stored)
 
     def next_deadline(self) -> datetime | None:
@@ -108,10 +108,10 @@ class StockSide:
         skus = self._cache.skus
         names: dict[tuple[str, str, str], None] = {}
         commands: dict[tuple[str, str, str], None] = {}
-        used = {deadline.sku for deadline in due if deadline.kind != "levels"}
+        used = dict.fromkeys(deadline.sku for deadline in due if deadline.kind != "levels")
         for message in messages:
             key = (message.merchant, message.sku)
-            used.add(key)
+            used[key] = None
             if isinstance(message, (ReceiveStock, AdjustStock)):
                 commands[(*key, message.command_id)] = None
             elif key not in skus or (message.demand, message.alternative) not in skus[key].reservations:
@@ -176,7 +176,7 @@ class StockSide:
         """Tell the levels of every SKU that changed since the last time, at most once per interval for the whole partition; so a lone
         change is told at once, and a busy SKU once per interval. Where the clock stands still they are told with every batch, because
         stored times could not say what is untold. Returns when they were told."""
-        self._unannounced.update([sku.key for sku, _ in fold.draft.records])
+        self._unannounced.update((sku.key, None) for sku, _ in fold.draft.records)
         if not self._unannounced:
             return None
         if now - self._announced_at < self._interval and now != self._announced_at:
@@ -185,7 +185,7 @@ class StockSide:
         await self._load_summaries(self._unannounced)
         self._used |= self._unannounced
         fold.announce(self._unannounced)
-        self._unannounced = set()
+        self._unannounced = {}
         self._announced_at = now
         self._deadlines.set(_LEVELS_DUE, None)
         return now
