@@ -103,10 +103,13 @@ class MemoryPartitionStore:
     def __init__(self, database: MemoryDatabase) -> None:
         self.database = database
         self._transaction: MemoryTransaction | None = None
+        self._ended = False
         self.partition: PartitionId | None = None
 
     def current(self) -> MemoryTransaction:
-        """The open transaction; outside one, a reader of what is committed."""
+        """The open transaction; outside one, a reader of what is committed. Raises ConnectionLost after `end_session`."""
+        if self._ended:
+            raise ConnectionLost
         return self._transaction or MemoryTransaction(self.database)
 
     def drop(self) -> None:
@@ -114,6 +117,16 @@ class MemoryPartitionStore:
         if self._transaction is not None:
             self.database.unlock(self._transaction)
             self._transaction = None
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self._transaction is not None
+
+    def end_session(self) -> None:
+        """The server ends it, as it does to a client that idles in a transaction: rolls back, and every further statement fails."""
+        self.drop()
+        self._ended = True
 
     def _open(self) -> MemoryTransaction:
         """The open transaction. Raises ConnectionLost where the server has ended it."""
@@ -162,6 +175,8 @@ class MemoryPartitionStore:
         """Open a transaction."""
         assert self._transaction is None, "one transaction at a time on one connection"
         await self.database.pause()
+        if self._ended:
+            raise ConnectionLost
         self._transaction = MemoryTransaction(self.database)
 
     async def commit(self) -> None:
