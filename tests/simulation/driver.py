@@ -170,9 +170,9 @@ class Ownership:
             self.store = None
 
     def lose_session(self) -> None:
-        """The server ends the session of a client that does not move."""
-        if self.store is not None:
-            self.store.drop()
+        """The server ends the session of a client that idles in a transaction."""
+        if self.store is not None and self.store.in_transaction:
+            self.store.end_session()
 
     def cut(self) -> None:
         """The end, at once and wherever it stands: the process died, or was told to let go and did not wait."""
