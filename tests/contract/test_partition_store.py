@@ -34,6 +34,11 @@ class MemoryServer:
         """A connection of its own."""
         return MemoryPartitionStore(self.database)
 
+    async def end_session(self, store: Store) -> None:
+        """The server ends the session of a client that does not move."""
+        assert isinstance(store, MemoryPartitionStore)
+        store.end_session()
+
     def lose(self, cut: Literal["before", "after"]) -> None:
         """The next COMMIT is lost: before it took effect, or its answer."""
         self._fate = f"lost_{cut}"
@@ -54,6 +59,13 @@ class PostgresServer:
         connection = await hot_connection(self._proxy.dsn)
         self._connections.callback(connection.terminate)
         return PostgresPartitionStore(connection)
+
+    async def end_session(self, store: Store) -> None:
+        """The server ends the session of a client that does not move."""
+        assert isinstance(store, PostgresPartitionStore)
+        other = await self.connect()
+        assert isinstance(other, PostgresPartitionStore)
+        await other.connection.execute("SELECT pg_terminate_backend($1, 5000)", store.connection.get_server_pid())
 
     def lose(self, cut: Literal["before", "after"]) -> None:
         """The next COMMIT is lost: before it took effect, or its answer."""
@@ -368,3 +380,18 @@ async def test_a_lost_answer_to_commit_is_settled_by_the_token(server: Server, c
     assert await fresh.committed(1, batch.token) is took_effect
     assert (again.batch_no, again.out_sequence) == ((1, 2) if took_effect else (0, 0))
     assert len(await fresh.unpublished(0)) == int(took_effect)
+
+
+async def test_a_batch_whose_session_the_server_ended_is_gone_and_holds_nobody_up(server: Server) -> None:
+    """As idle_in_transaction_session_timeout does to a frozen process: its next owner must not wait for it."""
+    frozen, row = await claimed(server)
+    batch = await serve(frozen, row, outbox=(outbox_row(1, 1, 2),), commit=False)
+    await server.end_session(frozen)
+    fresh, again = await claimed(server, owner="two")
+    assert (again.batch_no, await fresh.committed(1, batch.token)) == (0, False)
+    with pytest.raises(CONNECTION_BROKE):
+        await frozen.commit()
+    await frozen.rollback()
+    with pytest.raises(CONNECTION_BROKE):
+        await frozen.begin()
+    await serve(fresh, again)
