@@ -67,10 +67,10 @@ static: $(STAMP) ## format, lint, types, architecture
 	@PYTHONPATH=. $(BIN)/lint-imports --no-logo
 
 parallel: $(STAMP)
-	@$(PYTEST) -q -n auto -m "not alone" --acceptance-results $(RESULTS)/parallel.json $(ARGS)
+	@$(PYTEST) -q -n auto -m "not alone" --acceptance-results=$(RESULTS)/parallel.json $(ARGS)
 
 alone: $(STAMP)
-	@$(PYTEST) -q -m alone --acceptance-results $(RESULTS)/alone.json $(ARGS)
+	@$(PYTEST) -q -m alone --acceptance-results=$(RESULTS)/alone.json $(ARGS)
 
 simulate: $(STAMP) ## seeded simulation on all cores: make simulate SEEDS=10000, or SEED=4711 to replay one
 	@$(BIN)/python -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
@@ -80,8 +80,8 @@ bench: $(STAMP) ## measure against the two yardsticks; the table also goes to bu
 
 acceptance: $(STAMP) ## run every test that proves an acceptance behaviour, list what is proven and what is not
 	@rm -rf $(RESULTS)
-	@$(PYTEST) -q -n auto -m "accept and not alone" --acceptance-results $(RESULTS)/parallel.json || true
-	@$(PYTEST) -q -m "accept and alone" --acceptance-results $(RESULTS)/alone.json || true
+	@$(PYTEST) -q -n auto -m "accept and not alone" --acceptance-results=$(RESULTS)/parallel.json || true
+	@$(PYTEST) -q -m "accept and alone" --acceptance-results=$(RESULTS)/alone.json || true
 	@$(BIN)/python -m tests.acceptance $(RESULTS) $(ARGS)
 
 # ------------------------------------------------------------------------------ generated files
