@@ -152,4 +152,9 @@ class PartitionProcess:
             return [self.halted]
         halted = [worker.halted for worker in self.workers.values() if worker.halted]
         stuck = [worker for worker in self.workers.values() if worker.stuck_for() > STUCK_SECONDS]
-        return halted + [f"{worker.partition} made no batch for {worker.stuck_for():.0f} s while records wait" for worker in stuck]
+        silent = [worker for worker in self.workers.values() if worker.unpublished_for() > STUCK_SECONDS]
+        return [
+            *halted,
+            *(f"{worker.partition} made no batch for {worker.stuck_for():.0f} s while records wait" for worker in stuck),
+            *(f"{worker.partition} could not publish for {worker.unpublished_for():.0f} s what it has committed" for worker in silent),
+        ]

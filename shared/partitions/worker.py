@@ -59,6 +59,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._stopping = False
         self._queue: deque[OutboxRow] = deque()
+        self._published_at = monotonic()
         self._queued = asyncio.Event()
         self._state: StatePartition | None = None
         self._clock = (datetime.now(UTC), monotonic())
@@ -143,6 +144,10 @@ class Worker:
             await self._world.check(self.partition, positions, self._known)
             self._known = positions
 
+    def unpublished_for(self) -> float:
+        """Seconds since anything was published, while committed outputs wait; 0 when nothing waits."""
+        return monotonic() - self._published_at if self._state is not None and self._queue else 0.0
+
     # ---------------------------------------------------------------- one ownership
 
     async def _own(self) -> None:
@@ -172,7 +177,7 @@ class Worker:
                 await connection.close(timeout=2)
 
     async def _publish_and_serve(self, state: StatePartition, store: PostgresPartitionStore, unpublished: list[OutboxRow]) -> None:
-        self._queue = deque(unpublished)
+        self._queue, self._published_at = deque(unpublished), monotonic()
         self._state = state
         failure: list[Halted] = []
         attachment = Attachment(
@@ -260,6 +265,7 @@ class Worker:
             if not self._queue:
                 self._queued.clear()
                 await self._queued.wait()
+                self._published_at = monotonic()
                 continue
             rows = [self._queue[index] for index in range(min(len(self._queue), MAX_PUBLISH_ROWS))]
             try:
@@ -272,6 +278,7 @@ class Worker:
             pause = 0.1
             for row in rows:
                 self._queue.popleft()
+                self._published_at = monotonic()
                 state.published_sequence = max(state.published_sequence, row.last_sequence)
 
     async def _flushed(self, publisher: "asyncio.Task[None]") -> None:

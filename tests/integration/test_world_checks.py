@@ -13,7 +13,7 @@ from services.console.verify import verify
 from shared.database import hot_connection
 from shared.kafka import WorldChanged, admin
 from shared.partitions.process import PartitionProcess
-from shared.schemas.topics import INVENTORY, ORDERS, WORK_ORDERS, Topic
+from shared.schemas.topics import INVENTORY, MOVEMENTS, ORDERS, WORK_ORDERS, Topic
 from shared.settings import Settings
 from shared.world import check, prepare
 from tests.support.allocator import allocator, channel, order, receipt, settings_for
@@ -118,6 +118,19 @@ async def test_another_cluster_behind_the_same_address_stops_a_running_allocator
         assert "#cluster-changed" in await _halted(process)
 
 
+async def test_outputs_that_can_not_be_published_are_complained_of_until_they_can(
+    served: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.partitions.process.STUCK_SECONDS", 2.0)
+    async with allocator(served.model_copy(update={"world_check_seconds": 3_600.0})) as process, channel(served.bootstrap) as shop:
+        await _until_ready(process)
+        await _delete(served, MOVEMENTS)
+        await shop.say(receipt("unheard", "MUG", 1))
+        assert "could not publish" in "".join(await _complaints(process, some=True))
+        await _make(served, MOVEMENTS)
+        assert await _complaints(process, some=False) == []
+
+
 # ---------------------------------------------------------------- what is done to the world
 
 
@@ -139,6 +152,10 @@ async def _delete(settings: Settings, topic: Topic) -> None:
 
 async def _make_anew(settings: Settings, topic: Topic) -> None:
     await _delete(settings, topic)
+    await _make(settings, topic)
+
+
+async def _make(settings: Settings, topic: Topic) -> None:
     async with admin(settings.bootstrap) as client:
         await client.create_topics([NewTopic(topic.name, 8, 1)])
     await await_leaders(settings.bootstrap, {topic.name: 8})
@@ -150,6 +167,14 @@ async def _until_ready(process: PartitionProcess) -> None:
             await asyncio.sleep(0.05)
     await asyncio.sleep(1.5)  # at least one look at the world finds it as it was
     assert process.troubles() == []
+
+
+async def _complaints(process: PartitionProcess, *, some: bool) -> list[str]:
+    """Wait until there are some, or none; returns them."""
+    async with asyncio.timeout(HALTED_WITHIN_SECONDS):
+        while bool(process.troubles()) != some:
+            await asyncio.sleep(0.1)
+    return process.troubles()
 
 
 async def _halted(process: PartitionProcess) -> str:
