@@ -38,12 +38,18 @@ class Child:
 
     def await_ready(self, seconds: float = START_SECONDS) -> "Child":
         """Return when it says that it is ready. Fails with its log."""
+        if self.await_ready_or_dead(seconds).process.poll() is None:
+            return self
+        raise AssertionError(f"{self.name} is not ready (exit status {self.process.poll()}):\n{self.said()[-4_000:]}")
+
+    def await_ready_or_dead(self, seconds: float = START_SECONDS) -> "Child":
+        """Return when it says that it is ready, or has met the crash point it is armed with on its way there. Fails with its log."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until and self.process.poll() is None:
-            if self._status("ready") == httpx.codes.OK:
+        while time.monotonic() < until:
+            if self.process.poll() is not None or self._status("ready") == httpx.codes.OK:
                 return self
             time.sleep(0.05)
-        raise AssertionError(f"{self.name} is not ready (exit status {self.process.poll()}):\n{self.said()[-4_000:]}")
+        raise AssertionError(f"{self.name} is not ready:\n{self.said()[-4_000:]}")
 
     def health(self, kind: str = "live") -> tuple[int, str]:
         """Status and text of /health/live or /health/ready."""
