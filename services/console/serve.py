@@ -30,14 +30,19 @@ def main() -> None:
     logging.basicConfig(level=found.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     module = importlib.import_module(APPLICATIONS[kind])
-    gc.freeze()
-    gc.set_threshold(*COLLECTOR_THRESHOLDS)
+    tune_collector()
     port = getattr(found, f"{kind}_port") if not copy else 0
     try:
         uvloop.run(_serve(module.application(found), found, port))
     except (WorldChanged, KafkaUnreachable) as refusal:
         logging.getLogger("earmark").error("%s does not start: %s", name, refusal)
         sys.exit(REFUSED)
+
+
+def tune_collector() -> None:
+    """For a process that serves: what is imported by now is never searched, what a batch makes seldom."""
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
 
 
 async def _serve(application: object, found: Settings, port: int) -> None:

@@ -5,8 +5,10 @@ import logging
 import uvloop
 
 from services.allocator.app import partition_process
+from services.console.serve import tune_collector
 from shared.settings import settings
 
 if __name__ == "__main__":
     logging.basicConfig(level="WARNING")
+    tune_collector()
     uvloop.run(partition_process(settings(), sides=("stock",)).run())
