@@ -54,6 +54,8 @@ LISTS: list[tuple[dict[str, Any], str]] = [
     ({"status": ["awaiting_fulfillment", "canceled"], "allocation_status": "unallocated"}, "B-4"),
     ({"channel": "shop"}, "A-1 A-2"),
     ({"channel": ["shop", "phone"]}, "A-1 A-3 A-2"),
+    ({"number": ["A-3", "B-4", "A-9"]}, "B-4 A-3"),
+    ({"number": ["A-3", "B-4"], "status": "canceled"}, "B-4"),
     ({"sku": "ONLY-A-2"}, "A-2"),
     ({"sku": "only-a-2"}, ""),
     ({"sku": "CUP", "channel": "phone"}, "A-3"),
@@ -134,6 +136,7 @@ async def test_a_list_that_is_asked_for_wrongly_is_refused_with_the_field(orders
         "limit": "0",
         "demanded_from": "soon",
         "sku": "a\x00",
+        "number": "A/1",
         "search": "a\x00b",
         "channel": "\x00",
     }

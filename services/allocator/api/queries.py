@@ -14,8 +14,9 @@ SELECT sku, record, warehouse, bin, lot, label, expires_on, received_at, on_hand
  WHERE merchant = :merchant
 """
 _HOLDERS = """
-SELECT v.demand, v.sku, p.units + coalesce(p.flags, 0) AS allocated, coalesce(p.flags, 0) AS flagged, v.mark IS NOT NULL AS being_picked,
-       v.pending, v.priority, v.demanded_at, v.created_at
+SELECT v.demand, split_part(v.demand, '/', 1) AS kind, split_part(v.demand, '/', 3) AS number, 'allocated' AS type, v.sku,
+       p.units + coalesce(p.flags, 0) AS allocated, coalesce(p.flags, 0) AS flagged, v.mark IS NOT NULL AS being_picked, v.pending,
+       v.priority, v.demanded_at, v.created_at
   FROM allocator.reservation v, unnest(v.piece_records, v.piece_units, v.piece_flags) AS p (record, units, flags)
  WHERE v.merchant = :merchant AND v.sku = :sku AND p.record = :record AND v.reserved_units > 0
    AND (v.created_at, v.demand) > (coalesce(CAST(:after_at AS timestamptz), '-infinity'), coalesce(CAST(:after_demand AS text), ''))

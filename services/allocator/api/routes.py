@@ -46,7 +46,8 @@ async def get_record(caller: Caller, platform: Serving, sku: SkuPath, record: Nu
 
 @routes.get("/records/{sku}/{record}/holders", summary="Who holds a stock record", responses=problems(404))
 async def list_holders(caller: Caller, platform: Serving, page: Page, sku: SkuPath, record: Number) -> dict[str, Any]:
-    """Only reservations in effect; their sum is the record's allocated quantity, always."""
+    """Only reservations in effect; their sum is the record's allocated quantity, always. `kind` and `number` name what holds it; `type` is
+    the kind of lock: `allocated` is the only one as yet."""
     scope = f"{caller.merchant}/holders/{sku}/{record}"
     after = page.after(scope)
     async with platform.reading() as connection:

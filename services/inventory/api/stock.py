@@ -79,8 +79,9 @@ async def list_holders(
     sku: SkuId, record: RecordNumber, caller: Caller, platform: Serving, request: Request, limit: Limit = 50, cursor: Cursor = None
 ) -> Any:
     """The demands that hold units of it now, and how many; their sum is the record's allocated quantity (000-09)."""
-    await one_of(platform, PRODUCT, {"merchant": caller.merchant, "sku": sku}, "product")
-    return await _records(request).holders(request, sku, record, _query(limit=limit, cursor=cursor))
+    product = await one_of(platform, PRODUCT, {"merchant": caller.merchant, "sku": sku}, "product")
+    found = await _records(request).holders(request, sku, record, _query(limit=limit, cursor=cursor))
+    return found | {"record": found["record"] | {"name": product["name"]}}
 
 
 @routes.get("/stock/{sku}/records/{record}/movements", responses=problems(404), summary="Movements of a stock record")

@@ -12,10 +12,12 @@ from services.orders.core.model import Key, OrderStatus
 from services.orders.store.listing import Filter, Sort, list_history, list_orders
 from services.orders.store.rows import standing_of
 from shared.http import Caller, Page, Serving, problems, router
-from shared.schemas.values import AllocationStatus, Sku, Text, Time
+from shared.schemas.values import AllocationStatus, Identifier, Sku, Text, Time
 
 routes = router(tags=["orders"])
 _MANY = 20
+_PAGE = 200
+"""As many numbers as a page of any list has rows: who holds a stock record is looked up by one request."""
 
 
 @routes.get("/orders/{number}", summary="One order", response_model=OrderView, responses=problems(404))
@@ -53,6 +55,7 @@ async def get_orders(
         tuple[AllocationStatus, ...], Query(max_length=_MANY, description="one or more; `allocated` shows what is ready to ship")
     ] = (),
     channel: Annotated[tuple[Text, ...], Query(max_length=_MANY, description="one or more")] = (),
+    number: Annotated[tuple[Identifier, ...], Query(max_length=_PAGE, description="these, as far as they are the merchant's")] = (),
     sku: Annotated[Sku | None, Query(description="with a line of this SKU")] = None,
     search: Annotated[Text | None, Query(max_length=100, description="in the receiver's name, or how a number begins")] = None,
     demanded_from: Annotated[Time | None, Query(description="demanded then or later")] = None,
@@ -64,6 +67,7 @@ async def get_orders(
         statuses=tuple(one.value for one in status),
         allocation_statuses=tuple(one.value for one in allocation_status),
         channels=channel,
+        numbers=number,
         sku=sku,
         search=search,
         demanded_from=demanded_from,

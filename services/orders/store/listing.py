@@ -26,6 +26,7 @@ class Filter:
     statuses: tuple[str, ...] = ()
     allocation_statuses: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
     sku: str | None = None
     search: str | None = None
     demanded_from: datetime | None = None
@@ -82,6 +83,8 @@ def _selected(query: Select[Any], merchant: str, wanted: Filter) -> Select[Any]:
         query = query.where(order.allocation_status.in_(wanted.allocation_statuses))
     if wanted.channels:
         query = query.where(order.channel.in_(wanted.channels))
+    if wanted.numbers:
+        query = query.where(order.number.in_(wanted.numbers))
     if wanted.sku is not None:
         query = query.where(exists().where(line.c.merchant == merchant, line.c.sku == wanted.sku, line.c.number == order.number))
     if wanted.search:

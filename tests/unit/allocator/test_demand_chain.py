@@ -2,8 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
-
 from shared.schemas.commands import ReserveChain
 from tests.unit.allocator.demand_script import Demands
 
@@ -132,7 +130,6 @@ def test_an_edit_of_a_woken_demand_returns_its_baton_before_the_new_attempt() ->
     """)
 
 
-@pytest.mark.accept("004-37")
 def test_an_edit_of_a_waiting_demand_withdraws_its_wait_under_the_old_number() -> None:
     demands = Demands()
     demands.play(WAITING_AT_B)

@@ -104,7 +104,6 @@ STORIES = {
 
 @pytest.mark.parametrize("forgetful", [False, True], ids=["cached", "forgetful"])
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
-@pytest.mark.accept("004-16", "004-18", "004-19")
 def test_chains(story: str, forgetful: bool) -> None:
     Script(forgetful=forgetful).play(story)
 
