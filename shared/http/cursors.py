@@ -53,7 +53,7 @@ class Paging:
         return {"items": list(items), "next_cursor": encode(self.key, scope, last) if last is not None else None}
 
 
-def _of(
+async def _of(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="how many at most")] = 50,
     cursor: Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before")] = None,

@@ -131,7 +131,7 @@ def scope_of(method: str) -> str:
     return READ if method in {"GET", "HEAD", "OPTIONS"} else WRITE
 
 
-def _caller(request: Request) -> Identity:
+async def _caller(request: Request) -> Identity:
     identity: Identity = request.state.caller
     return identity
 

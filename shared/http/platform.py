@@ -135,7 +135,7 @@ class Platform:
             await asyncio.sleep(0.1 if deleted == 1000 else PURGE_SECONDS)
 
 
-def _platform(request: Request) -> Platform:
+async def _platform(request: Request) -> Platform:
     platform: Platform = request.app.state.platform
     return platform
 

@@ -22,7 +22,7 @@ def preference(asked: str, longest_seconds: float) -> Preference:
     return Preference(min(float(found[1]), longest_seconds)) if found else Preference()
 
 
-def _of(
+async def _of(
     request: Request, prefer: Annotated[str, Header(description="`wait=N`: answer with the decision within N seconds")] = ""
 ) -> Preference:
     # Several Prefer headers mean the same as one with commas.

@@ -35,7 +35,7 @@ class Parts:
     runner: Runner
 
 
-def _parts(request: Request) -> Parts:
+async def _parts(request: Request) -> Parts:
     parts: Parts = request.app.state.parts
     return parts
 
