@@ -34,21 +34,32 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 class Recorder:
-    """Collects the outcome of every test that names a behaviour. A test that fails in its teardown has failed."""
+    """Collects the outcome of every test that names a behaviour. A test that fails in its teardown has failed.
+
+    A file that can not be read, or a worker that died, leaves tests unaccounted for, and nobody knows which behaviours they are about:
+    such a run ends as an interrupted one. (xdist ends like a run with a failed test.)
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._results: results.Results = {}
+        self._complete = True
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._complete &= not report.failed
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._complete &= report.when in {"setup", "call", "teardown"}
         if report.when != "call" and report.outcome == "passed":
             return
         for name, number in report.user_properties:
             if name == PROPERTY:
                 self._results.setdefault(str(number), {})[report.nodeid] = report.outcome
 
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         results.write(self._path, self._results)
+        if not self._complete:
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         proven = sum(results.state(tests) == "proven" for tests in self._results.values())

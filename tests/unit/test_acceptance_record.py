@@ -76,6 +76,7 @@ def test_of_nothing(): pass
 def test_a_run_writes_down_how_the_tests_of_each_behaviour_went(pytester: pytest.Pytester, workers: str, tmp_path: Path) -> None:
     path = tmp_path / "build" / "results.json"
     outcome = run(pytester, MIXED, "-n", workers, "--acceptance-results", str(path))
+    assert outcome.ret == pytest.ExitCode.TESTS_FAILED
     outcome.stdout.fnmatch_lines(["acceptance: 1 of 182 behaviours proven*"])
     assert {number: state(tests) for number, tests in read([path]).items()} == {
         "000-24": "failing",
@@ -90,3 +91,12 @@ def test_an_unknown_behaviour_is_refused(pytester: pytest.Pytester) -> None:
     outcome = run(pytester, 'import pytest\n@pytest.mark.accept("000-99")\ndef test_it(): pass\n')
     assert outcome.ret != 0
     assert "'000-99' is no acceptance behaviour" in outcome.stdout.str() + outcome.stderr.str()
+
+
+DIES = "import os, pytest\n@pytest.mark.accept('000-24')\ndef test_it(): os._exit(1)\n"
+
+
+@pytest.mark.parametrize("source", ["import nothing_there", DIES], ids=["unreadable", "dies"])
+def test_a_run_that_leaves_tests_unaccounted_for_is_an_interrupted_one(pytester: pytest.Pytester, source: str, tmp_path: Path) -> None:
+    outcome = run(pytester, source, "-n", "1", "--acceptance-results", str(tmp_path / "results.json"))
+    assert outcome.ret == pytest.ExitCode.INTERRUPTED
