@@ -1,4 +1,4 @@
-"""Every metric of the HTTP services and the relay, declared once with unit and help. Cores emit nothing."""
+"""Every metric, declared once with unit and help. Cores emit nothing."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -19,3 +19,23 @@ RELAY_BATCH_SECONDS = Histogram("earmark_relay_batch_seconds", "Time to publish 
 RELAY_BACKLOG = Gauge("earmark_relay_backlog_rows", "Outbox rows that wait for Kafka, counted up to the cap", ["service"])
 PROJECTED = Counter("earmark_projection_records", "Records folded into a projection", ["service", "topic"])
 PROJECTION_FAILURES = Counter("earmark_projection_failures", "Times that a projection had to try a batch again", ["service"])
+
+PARTITION_BATCH_SECONDS = Histogram(
+    "earmark_partition_batch_seconds",
+    "Time from a batch's first statement to the answer of its commit",
+    ["side", "partition"],
+    buckets=_SECONDS,
+)
+PARTITION_MESSAGES = Counter("earmark_partition_messages", "Messages decided, repeats left out", ["side", "partition"])
+PARTITION_DEAD_LETTERS = Counter("earmark_partition_dead_letters", "Records of others that were put aside", ["side", "partition"])
+PARTITION_TAKEOVERS = Counter("earmark_partition_takeovers", "Times that this process took the state partition over", ["side", "partition"])
+PARTITION_PUBLISH_FAILURES = Counter(
+    "earmark_partition_publish_failures", "Times that committed outputs could not be published and were tried again", ["side", "partition"]
+)
+PARTITION_BACKLOG = Gauge("earmark_partition_backlog_records", "Outputs committed and not yet acknowledged by Kafka", ["side", "partition"])
+PARTITION_HALTED = Gauge(
+    "earmark_partition_halted", "1 where the state partition stopped and waits for a person: /health/live says why", ["side", "partition"]
+)
+PARTITION_LAG = Gauge(
+    "earmark_partition_lag_records", "Records of an input that no committed batch covers yet", ["side", "partition", "topic"]
+)

@@ -67,6 +67,8 @@ class StatePartition:
         self._marks: dict[tuple[str, str], int] = {}
         self.row: PartitionRow | None = None
         self.out_sequence = self.published_sequence = 0
+        self.decided_messages = self.dead_letters = 0
+        """Of the last batch."""
 
     async def take_over(self, owner: str) -> list[OutboxRow]:
         """Claim the fence, forget all memory, and give the rows that the last owner may not have published."""
@@ -191,6 +193,7 @@ class StatePartition:
         crash_point("committed")
         self._marks.update(marks)
         self.out_sequence = last
+        self.decided_messages, self.dead_letters = len(messages), len(dead)
         self.row = replace(row, batch_no=batch_no, logical_time=now, positions=positions, out_sequence=last)
         return outbox
 

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 from shared.kafka import SESSION_MS, KafkaLogWriter, KafkaUnreachable, WorldChanged
 from shared.partitions.crash import crash_point
 from shared.partitions.inspection import Inspector
+from shared.partitions.lag import LagReport
 from shared.partitions.membership import GroupMembership
 from shared.partitions.model import PartitionId
 from shared.partitions.partition import Limits
@@ -52,6 +53,7 @@ class PartitionProcess:
         self._doubt = asyncio.Event()
         self._writer, self._reader, self._inspector = KafkaLogWriter(bootstrap), LogReader(bootstrap, self._doubt.set), Inspector(bootstrap)
         leads = {name: lead for name, (lead, _) in sides.items()}
+        self._lag = LagReport(bootstrap, group, self._reached)
         self._membership = GroupMembership(bootstrap, group, leads, self._on_change, session_ms)
         self._world = World(owner, counts, connect, self._writer, self._reader, self._inspector.check, self._halt, tokens, limits)
         self.halted: str | None = None
@@ -64,11 +66,12 @@ class PartitionProcess:
         reading = asyncio.create_task(self._reader.run())
         following = asyncio.create_task(self._membership.run())
         watching = asyncio.create_task(self._watch_world())
+        reporting = asyncio.create_task(self._lag.run())
         try:
-            await asyncio.gather(reading, following, watching)
+            await asyncio.gather(reading, following, watching, reporting)
         finally:
             crash_point("stopping")
-            await self._stop([watching, reading, following])
+            await self._stop([watching, reading, following, reporting])
 
     async def _stop(self, tasks: list["asyncio.Task[None]"]) -> None:
         for worker in self.workers.values():
@@ -82,6 +85,7 @@ class PartitionProcess:
                 await task
         await self._writer.close()
         await self._inspector.close()
+        await self._lag.close()
 
     # ---------------------------------------------------------------- the world
 
@@ -135,10 +139,16 @@ class PartitionProcess:
         self._tasks[partition] = asyncio.create_task(worker.run(), name=str(partition))
 
     def _leave(self, partition: PartitionId) -> None:
-        self.workers.pop(partition).stop()
+        worker = self.workers.pop(partition)
+        worker.meter.hide()
+        worker.stop()
         task = self._tasks.pop(partition)
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
+
+    def _reached(self) -> dict[PartitionId, dict[str, int]]:
+        """Nothing in a world that has changed: not even for display is anything written there."""
+        return {} if self.halted is not None else {partition: worker.reached() for partition, worker in self.workers.items()}
 
     # ---------------------------------------------------------------- health is progress
 

@@ -14,6 +14,7 @@ import asyncpg
 from aiokafka.errors import KafkaError
 
 from shared.kafka import WorldChanged
+from shared.partitions.meter import Meter
 from shared.partitions.model import InputRecord, OutboxRow, PartitionId, Position
 from shared.partitions.partition import Halted, Limits, StatePartition
 from shared.partitions.ports import FenceLost, LogWriter, Side
@@ -68,6 +69,9 @@ class Worker:
         self._condemned: dict[tuple[str, int], str] = {}
         self._positions: Mapping[str, Position] = {}
         self._known: Mapping[str, Position] = {}
+        self._inputs: tuple[str, ...] = ()
+        self.meter = Meter(partition)
+        self.meter.show(lambda: self._state.backlog if self._state is not None else 0, lambda: self.halted is not None)
 
     # ---------------------------------------------------------------- life
 
@@ -136,6 +140,10 @@ class Worker:
         """Seconds since the last batch, while records wait; 0 when nothing waits."""
         return monotonic() - self.messages_at if self._state is not None and self._state.has_records else 0.0
 
+    def reached(self) -> dict[str, int]:
+        """Input topic to the next offset that is to be applied, as committed. Empty before the first takeover."""
+        return {topic: self._positions[topic].next_offset if topic in self._positions else 0 for topic in self._inputs}
+
     async def look_at_log(self) -> None:
         """Raises WorldChanged where the log is not the one that was read. What is compared is a record that an earlier look vouched
         for: the last one applied may already come from the wrong log."""
@@ -169,6 +177,8 @@ class Worker:
             assert state.row is not None, "taken over"
             self._positions = self._known = state.row.positions
             await self._world.check(self.partition, self._positions, self._known)
+            self._inputs = state.side.inputs
+            self.meter.taken_over()
             logger.info("%s: taken over, %d outbox rows to publish again", self.partition, len(unpublished))
             await self._publish_and_serve(state, store, unpublished)
         finally:
@@ -215,7 +225,9 @@ class Worker:
             if state.has_records or state.deadline_is_due(self._now()):
                 self.messages_at = monotonic() if not state.has_records else self.messages_at
                 self._serving = state.next_record
+                began = monotonic()
                 rows = await asyncio.shield(state.serve(1 if self._careful else None))
+                self.meter.batch(monotonic() - began, state.decided_messages, state.dead_letters)
                 self._careful = max(0, self._careful - 1)
                 self.batches += 1
                 self._note(state)
@@ -271,6 +283,7 @@ class Worker:
             try:
                 await self._world.writer.publish(rows)
             except (KafkaError, TimeoutError, OSError) as error:
+                self.meter.publish_failed()
                 logger.warning("%s: publishing failed (%s: %s); again", self.partition, type(error).__name__, error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5.0)

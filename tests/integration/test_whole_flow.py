@@ -9,16 +9,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
+import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from services.allocator.app import GROUP
 from services.console.demo import shop as demo
 from services.console.demo.order_lines import ShopOrder, generate
 from services.console.demo.plan import BINS, MAIN, Cancel, Plan, Post, Receipt, plan
 from services.console.settled import prove as everything_proved
 from services.console.settled import settled
 from shared.database import hot_connection
+from shared.kafka import admin
+from shared.schemas import topics
 from shared.settings import Settings
-from tests.support.allocator import channel, receipt
+from tests.support.allocator import PARTITIONS, channel, receipt
 from tests.support.careful_reader import CarefulReader, careful_reader
 from tests.support.children import Child, Children
 from tests.support.settling import prove, until_settled
@@ -108,6 +113,52 @@ async def test_one_order_edited_from_both_processes_ends_as_the_last_edit_says(p
 
 def _line(units: int) -> dict[str, object]:
     return {"sku": "EDITED", "units": units}
+
+
+INPUTS = {"stock": {topics.INVENTORY.name, topics.RESERVATIONS.name}, "demand": {topics.ORDERS.name, topics.OUTCOMES.name}}
+EVERY_INPUT = {(side, str(number), topic) for side, inputs in INPUTS.items() for topic in inputs for number in range(PARTITIONS)}
+
+
+async def test_metrics_and_group_offsets_say_that_nothing_waits(product: Product) -> None:
+    async with careful_reader(product.settings.bootstrap) as reader, channel(product.settings.bootstrap) as stock:
+        await stock.say(receipt("seen", "SEEN", 1))
+        await until_settled(product.settings.dsn, reader)
+    stored = await _positions(product.settings)
+    async with asyncio.timeout(30), admin(product.settings.bootstrap) as client:
+        while {one: told.offset for one, told in (await client.list_consumer_group_offsets(GROUP)).items() if told.offset} != stored:
+            await asyncio.sleep(0.5)
+    assert _shown(product, "earmark_partition_lag_records") == dict.fromkeys(EVERY_INPUT, 0)
+    counted = {(side, number) for side in INPUTS for number in map(str, range(PARTITIONS))}
+    assert _shown(product, "earmark_partition_backlog_records") == _shown(product, "earmark_partition_halted") == dict.fromkeys(counted, 0)
+    assert _shown(product, "earmark_partition_takeovers_total").keys() == counted
+    batches, messages = (_shown(product, f"earmark_partition_{name}") for name in ("batch_seconds_count", "messages_total"))
+    assert all(0 < batches[one] <= messages[one] for one in counted if messages[one])
+    assert any(messages.values())
+
+
+def _shown(product: Product, name: str) -> dict[tuple[str, ...], float]:
+    """Label values to what the allocators show under them, added up."""
+    found: Counter[tuple[str, ...]] = Counter()
+    for child in product.allocators:
+        for family in text_string_to_metric_families(httpx.get(f"{child.url}/metrics/").text):
+            for sample in family.samples:
+                if sample.name == name:
+                    labels = sample.labels
+                    found[tuple(labels[one] for one in ("side", "partition", "topic") if one in labels)] += int(sample.value)
+    return dict(found)
+
+
+async def _positions(settings: Settings) -> dict[tuple[str, int], int]:
+    """Input partition to the next offset, as the rows of the state partitions have it."""
+    connection: asyncpg.Connection = await hot_connection(settings.dsn, "test")
+    try:
+        rows = await connection.fetch(
+            "SELECT number, key AS topic, (value ->> 'next_offset')::integer AS offset"
+            "  FROM allocator.state_partition, jsonb_each(positions)"
+        )
+    finally:
+        await connection.close()
+    return {(row["topic"], row["number"]): row["offset"] for row in rows}
 
 
 # ---------------------------------------------------------------- what the shop does
