@@ -34,6 +34,15 @@ from shared.schemas.topics import OUTCOMES, RESERVATIONS
 from shared.settings import Settings
 
 GROUP = "earmark-allocator"
+STATE_CONNECTION = {
+    # A claim waits so long for a batch of the last owner; nothing else of a partition is ever locked by others.
+    "lock_timeout": "1000",
+    # Every statement of a batch looks rows up by key. A plan that was made while a table was empty would read it whole for as long as
+    # the connection lives: a batch of a few milliseconds becomes seconds after the first million rows.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
 
 
 def partition_process(settings: Settings, sides: tuple[str, ...] = ("stock", "demand")) -> PartitionProcess:
@@ -53,8 +62,7 @@ def partition_process(settings: Settings, sides: tuple[str, ...] = ("stock", "de
         owner=f"{socket.gethostname()}/{os.getpid()}",
         counts=counts,
         sides={name: makers[name] for name in sides},
-        # A claim waits so long for a batch of the last owner; nothing else of a partition is ever locked by others.
-        connect=lambda: database.hot_connection(settings.dsn, "earmark-allocator", lock_timeout="1000"),
+        connect=lambda: database.hot_connection(settings.dsn, "earmark-allocator", **STATE_CONNECTION),
         tokens=lambda: str(uuid.uuid4()),
         limits=Limits(),
         check_world=lambda: world.check(settings),

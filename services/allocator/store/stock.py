@@ -34,7 +34,6 @@ class PostgresStockStorage:
     async def deadlines(self, partition: int) -> StoredDeadlines:
         """See the port. Reads indexes of the rows that have one, and goes over the stock records once for what is still to be told."""
         fetch = self._connection.fetch
-        await fetch(sql.PREPARE, sql.PLANNER_OFF)
         told = await self._connection.fetchval(sql.TOLD, partition)
         return StoredDeadlines(
             [((row[0], row[1]), (row[2], row[3]), row[4]) for row in await fetch(sql.DUE_BATONS, partition)],

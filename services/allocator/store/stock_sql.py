@@ -9,11 +9,6 @@ def _columns(row: type[tuple[object, ...]]) -> str:
     return ", ".join(f"t.{name}" for name in row._fields)  # type: ignore[attr-defined]  # only named tuples are given
 
 
-PREPARE = "SELECT set_config(name, 'off', false) FROM unnest($1::text[]) AS name"
-PLANNER_OFF = ["enable_seqscan", "enable_hashjoin", "enable_mergejoin"]
-"""Every statement here and in the partition store looks rows up by key. A plan that was cached while a table was empty would read it
-whole for ever: a batch of a few milliseconds becomes seconds after the first million rows."""
-
 RECORDS = f"SELECT {_columns(RecordRow)} {_NAMED.format('stock_record')} ORDER BY t.merchant, t.sku, t.record"
 QUEUES = f"SELECT {_columns(QueueRow)} {_NAMED.format('sku_queue')}"
 BATONS = f"SELECT {_columns(BatonRow)} {_NAMED.format('baton')}"

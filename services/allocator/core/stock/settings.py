@@ -14,5 +14,5 @@ class StockSettings:
     window_limit: int = 64
     baton_seconds: float = 30.0
     level_interval_ms: int = 250
-    levels_per_second: int = 500
+    levels_per_second: int = 200
     cache_rows: int = 200_000
