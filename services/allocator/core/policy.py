@@ -113,13 +113,15 @@ def _alternative(demand: Demand, fallback: tuple[str, ...]) -> str:
 
 def _merged(lines: Iterable[Line], fallback: tuple[str, ...], alternative: str) -> tuple[TermLine, ...]:
     """One line per SKU; of a SKU that stands twice the units add up and the first line's warehouses count."""
+    accepted = (alternative,) if alternative else ()
     merged: dict[str, TermLine] = {}
     for line in lines:
-        before = merged.get(line.sku)
-        if before is None:
-            merged[line.sku] = TermLine(line.sku, line.units, (alternative,) if alternative else _each_once(line.warehouses) or fallback)
+        sku = line.sku
+        if sku in merged:
+            before = merged[sku]
+            merged[sku] = before._replace(units=before.units + line.units)
         else:
-            merged[line.sku] = before._replace(units=before.units + line.units)
+            merged[sku] = TermLine(sku, line.units, accepted or (line.warehouses and _each_once(line.warehouses)) or fallback)
     return tuple(merged.values()) if len(merged) == 1 else tuple(sorted(merged.values()))
 
 

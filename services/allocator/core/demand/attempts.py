@@ -11,9 +11,11 @@ from typing import Any
 from services.allocator.core.demand.state import NO_ROWS, Baton, DemandState, Row, Status
 from services.allocator.core.policy import Terms, Timing
 from shared.schemas.commands import Activate, ChainStop, Release, ReserveChain, ReserveLine, ReturnBaton
+from shared.schemas.quick import quick
 from shared.schemas.values import Fill
 
 Sends = list[Any]
+_reserve_line = quick(ReserveLine)
 
 
 def ask(state: DemandState, terms: Terms, timing: Timing, now: datetime, sends: Sends) -> None:
@@ -151,20 +153,21 @@ def _chain(state: DemandState) -> ReserveChain:
 
 def _reserve_lines(state: DemandState, sends: Sends, *, lowering: bool) -> None:
     terms = state.terms
+    _, fill, strategy, priority, demanded_at, alternative = terms
     for sku, units, warehouses in terms.lines:
         sends.append(
-            ReserveLine(
+            _reserve_line(
                 demand=state.id,
                 merchant=state.merchant,
                 sku=sku,
-                alternative=terms.alternative,
+                alternative=alternative,
                 attempt=state.attempt,
                 units=units,
-                fill=terms.fill,
+                fill=fill,
                 reduce=lowering,
                 warehouses=warehouses,
-                strategy=terms.strategy,
-                priority=terms.priority,
-                demanded_at=terms.demanded_at,
+                strategy=strategy,
+                priority=priority,
+                demanded_at=demanded_at,
             )
         )

@@ -71,11 +71,11 @@ class DemandFold:
     def _demand(self, demand: Demand) -> None:
         """Highest version wins; the rest, repeats and overtaken ones, is ignored."""
         state = self.states.get(demand.id)
+        if state is not None and demand.version <= state.version:
+            return
         terms = resolve(demand, self.policy)
         if state is None:
             state = self.states[demand.id] = DemandState(demand.id, demand.merchant, terms)
-        elif demand.version <= state.version:
-            return
         self.changed[demand.id] = state
         state.version = demand.version
         if state.ended:
@@ -108,16 +108,18 @@ class DemandFold:
 
     def _outcome(self, outcome: Outcome) -> None:
         """Per row, the highest (attempt, version) counts. What it says about an older attempt is remembered and not acted on."""
-        state = self._known(outcome.demand, outcome.attempt)
+        attempt = outcome.attempt
+        state = self._known(outcome.demand, attempt)
         row = outcome.sku, outcome.alternative
         before = state.seen.get(row)
-        if before is not None and (outcome.attempt, outcome.version) <= (before.attempt, before.version):
+        if before is not None and (attempt, outcome.version) <= (before.attempt, before.version):
             return
         self.changed[state.id] = state
-        state.seen[row] = _with_shortage(outcome, before)
+        plain = outcome.shortage is None and (before is None or before.shortage is None)
+        state.seen[row] = outcome if plain else _with_shortage(outcome, before)
         if state.releasing:
             _confirm_release(state, outcome)
-        if outcome.note is None or outcome.attempt != state.attempt or state.ended:
+        if outcome.note is None or attempt != state.attempt or state.ended:
             return
         if outcome.note == "complete":
             if state.status is Status.TRYING:

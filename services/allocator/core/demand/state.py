@@ -110,12 +110,12 @@ class DemandState:
         if self.releasing or self.status is Status.TRYING:
             return False
         if self.status is Status.LINES or self.status is Status.ALLOCATED:
-            return all(self._answered_at(line.sku) for line in self.terms.lines)
+            lines, alternative = self.terms.lines, self.terms.alternative
+            for sku, _, _ in lines:
+                outcome = self.seen.get((sku, alternative))
+                if outcome is None or outcome.attempt != self.attempt or outcome.pending:
+                    return False
         return True
-
-    def _answered_at(self, sku: str) -> bool:
-        outcome = self.seen.get((sku, self.terms.alternative))
-        return outcome is not None and outcome.attempt == self.attempt and not outcome.pending
 
     def missing_at(self, sku: str, units: int) -> str | None:
         """Why the SKU can not be picked now, with the remedy; None if it can."""
