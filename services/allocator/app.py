@@ -34,15 +34,6 @@ from shared.schemas.topics import OUTCOMES, RESERVATIONS
 from shared.settings import Settings
 
 GROUP = "earmark-allocator"
-STATE_CONNECTION = {
-    # A claim waits so long for a batch of the last owner; nothing else of a partition is ever locked by others.
-    "lock_timeout": "1000",
-    # Every statement of a batch looks rows up by key. A plan that was made while a table was empty would read it whole for as long as
-    # the connection lives: a batch of a few milliseconds becomes seconds after the first million rows.
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-}
 
 
 def partition_process(settings: Settings, sides: tuple[str, ...] = ("stock", "demand")) -> PartitionProcess:
@@ -62,12 +53,25 @@ def partition_process(settings: Settings, sides: tuple[str, ...] = ("stock", "de
         owner=f"{socket.gethostname()}/{os.getpid()}",
         counts=counts,
         sides={name: makers[name] for name in sides},
-        connect=lambda: database.hot_connection(settings.dsn, "earmark-allocator", **STATE_CONNECTION),
+        connect=lambda: _state_connection(settings.dsn),
         tokens=lambda: str(uuid.uuid4()),
         limits=Limits(),
         check_world=lambda: world.check(settings),
         world_check_seconds=settings.world_check_seconds,
         session_ms=settings.group_session_ms,
+    )
+
+
+async def _state_connection(dsn: str) -> asyncpg.Connection:
+    """One state partition's own. Every statement of a batch looks rows up by key: a plan that was made while a table was empty would
+    read it whole for as long as the connection lives, and a few milliseconds become seconds after the first million rows."""
+    return await database.hot_connection(
+        dsn,
+        "earmark-allocator",
+        lock_timeout="1000",  # a claim waits so long for a batch of the last owner; nothing else of a partition is locked by others
+        enable_seqscan="off",
+        enable_hashjoin="off",
+        enable_mergejoin="off",
     )
 
 
