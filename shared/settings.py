@@ -55,6 +55,8 @@ class Settings(BaseSettings):
     max_wait_seconds: Annotated[float, Field(gt=0, le=60)] = 30.0
     """The longest `Prefer: wait`."""
     pool_size: Annotated[int, Field(ge=1, le=100)] = 10
+    max_waiting_requests: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    """Requests wait for the database in the order in which they came; more than this are answered with 503 at once."""
     group_session_ms: Annotated[int, Field(ge=1_000, le=60_000)] = 6_000
     """A process that says nothing for so long is taken for dead, and its state partitions go to the others."""
     world_check_seconds: Annotated[float, Field(gt=0, le=3_600)] = 15.0

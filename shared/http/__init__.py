@@ -26,6 +26,8 @@ A command, the whole of it:
 
 - `Command` brings API key, `Idempotency-Key` and stored reply. A replayed `Reply` comes back as if `place` had run; waiting is then the
   same. An exception in `place` rolls everything back and stores nothing: the same key may be tried again.
+- Commands that come in numbers share a transaction with those that wait at the same moment: `await command.share(place, item)`, where
+  `place(shared: Shared, items)` gives for each item its `Reply`, or the exception that ends its request; see `shared.http.gathering`.
 - Refuse with `raise Problem(409, "order_is_shipped", "what is wrong", remedy="what helps", field="lines.0.sku")`.
 - A query takes `caller: Caller` (for `caller.merchant`) and `platform: Serving`; it reads with `async with platform.reading() as
   connection`.
@@ -39,12 +41,14 @@ A command, the whole of it:
 
 from shared.http.app import create_app
 from shared.http.bodies import Body
-from shared.http.commands import Command, Reply, Unit
+from shared.http.commands import Command, Unit
 from shared.http.cursors import Page
+from shared.http.gathering import Shared
 from shared.http.keys import Caller, NewKey, create_api_key, revoke_api_key
 from shared.http.platform import Platform, Serving
 from shared.http.prefer import Prefer
 from shared.http.problems import Problem, problems
+from shared.http.replies import Reply
 from shared.http.routes import router
 from shared.http.waiting import notify
 from shared.relay import Outgoing
@@ -61,6 +65,7 @@ __all__ = [
     "Problem",
     "Reply",
     "Serving",
+    "Shared",
     "Unit",
     "create_api_key",
     "create_app",

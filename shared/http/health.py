@@ -41,7 +41,7 @@ async def metrics() -> Response:
 
 async def _postgres_answers(platform: Serving) -> bool:
     try:
-        async with asyncio.timeout(READY_SECONDS), platform.reading() as connection:
+        async with asyncio.timeout(READY_SECONDS), platform.engine.connect() as connection:  # out of turn
             await connection.execute(text("SELECT 1"))
     except (SQLAlchemyError, OSError, TimeoutError):
         return False

@@ -16,7 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import database
 from shared.database import Fault, classify
+from shared.http.gathering import Gathering, Gatherings, Item, Place
 from shared.http.keys import Keys
+from shared.http.turns import Turns
 from shared.http.waiting import Waiting
 from shared.kafka import KafkaLogWriter, partition_counts
 from shared.relay import Outbox, Relay
@@ -27,6 +29,8 @@ log = logging.getLogger(__name__)
 START_SECONDS = 30.0
 PURGE_SECONDS = 3600.0
 STOP_SECONDS = 15.0
+_OTHERS = 4
+"""Connections that requests leave to feeds, API keys and health, however many requests there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,14 @@ class Platform:
     keys: Keys
     waiting: Waiting
     cursor_key: bytes
+    turns: Turns
     read_only: bool = False
     """Takes no commands: no relay, nobody waits, no replies are kept."""
     conditions: dict[str, Callable[[], str]] = field(default_factory=dict)
     """What else `/health/ready` tells of, by name: whoever runs beside the service puts itself in."""
     dead: list[str] = field(default_factory=list)
     """Background work that has ended by a fault."""
+    gatherings: Gatherings = field(default_factory=dict)
 
     @classmethod
     def open(cls, settings: Settings, service: str, *, read_only: bool = False) -> "Platform":
@@ -60,7 +66,8 @@ class Platform:
         relay.follow(pool)
         cursor_key = hmac.new(settings.pepper, b"cursors", hashlib.sha256).digest()
         waiting = Waiting(settings.dsn, f"{service}_decisions")
-        return cls(settings, service, pool, outbox, relay, writer, Keys(pool, settings.pepper), waiting, cursor_key, read_only)
+        turns = Turns(max(1, settings.pool_size - _OTHERS), settings.max_waiting_requests)
+        return cls(settings, service, pool, outbox, relay, writer, Keys(pool, settings.pepper), waiting, cursor_key, turns, read_only)
 
     @property
     def decisions(self) -> str:
@@ -72,10 +79,16 @@ class Platform:
         """Whether new commands must be refused until Kafka is back."""
         return self.relay.full
 
+    def gathering(self, place: Place[Item]) -> Gathering[Item]:
+        """Where the commands wait that `place` does."""
+        if place not in self.gatherings:
+            self.gatherings[place] = Gathering(self.service, self.engine, self.outbox, self.turns, place)
+        return self.gatherings[place]
+
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for queries; every statement on its own."""
-        async with self.engine.connect() as connection:
+        """A connection for queries, in the request's turn; every statement on its own. Raises Problem 503."""
+        async with self.turns.one(), self.engine.connect() as connection:
             yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager

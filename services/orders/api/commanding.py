@@ -1,11 +1,13 @@
 """Commands on one order: PATCH /orders/{number} and POST /orders/{number}/{action}."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import Response
 
 from services.orders.api.bodies import Cancel, OrderChanges
-from services.orders.api.parts import IfMatch, Number, etag, no_such_order, refusal, settled
+from services.orders.api.parts import IfMatch, Number, by, etag, no_such_order, refusal, settled
 from services.orders.api.views import OrderView, Receipt, receipt
 from services.orders.core.commands import (
     AllocateOrder,
@@ -19,9 +21,9 @@ from services.orders.core.commands import (
     StopProcessing,
 )
 from services.orders.core.decider import decide
-from services.orders.core.model import Key, Order, Refused
+from services.orders.core.model import Changed, Key, Order, Refused
 from services.orders.store.saving import load, save
-from shared.http import Command, Prefer, Problem, Reply, Unit, problems, router
+from shared.http import Command, Prefer, Problem, Reply, Shared, Unit, problems, router
 
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"model": OrderView, "description": "Done: nothing is left to be answered, or the answer came in time (Prefer: wait)"},
@@ -79,33 +81,52 @@ async def dropship(number: Number, command: Command, prefer: Prefer, if_match: I
     return await _told(command, number, DropshipOrder(by=by(command)), prefer, if_match)
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What one request tells one order."""
+
+    key: Key
+    command: OrderCommand
+    if_match: str | None
+
+
 async def _told(command: Command, number: str, told: OrderCommand, prefer: Prefer, if_match: str | None) -> Response:
     key = Key(command.caller.merchant, number)
-
-    async def place(unit: Unit) -> Reply:
-        order = await locked(unit, key, if_match)
-        answer = decide(order, told, unit.now)
-        if isinstance(answer, Refused):
-            raise refusal(answer)
-        await save(unit.connection, unit.platform.outbox, [answer])
-        status = 202 if answer.order.standing.pending else 200
-        return Reply(status, receipt(answer.order).plain(), f"/orders/{number}", etag(answer.order))
-
-    reply = await command.run(place)
+    reply = await command.share(tell_orders, _Told(key, told, if_match))
     return (await command.wait(reply, prefer, key.demand, lambda: settled(command.platform, key, reply.body["version"]))).response()
 
 
+async def tell_orders(shared: Shared, told: Sequence[_Told]) -> list[Reply | Exception]:
+    """Give orders their commands, several to one order one after the other."""
+    orders = await load(shared.connection, [one.key for one in told], lock=True)
+    answers: list[Reply | Exception] = []
+    changes: list[Changed] = []
+    for one in told:
+        try:
+            answer = decide(as_seen(orders.get(one.key), one.key, one.if_match), one.command, shared.now)
+            if isinstance(answer, Refused):
+                raise refusal(answer)
+        except Problem as refused:
+            answers.append(refused)
+            continue
+        orders[one.key] = answer.order
+        changes.append(answer)
+        status = 202 if answer.order.standing.pending else 200
+        answers.append(Reply(status, receipt(answer.order).plain(), f"/orders/{one.key.number}", etag(answer.order)))
+    await save(shared.connection, shared.outbox, changes)
+    return answers
+
+
 async def locked(unit: Unit, key: Key, if_match: str | None) -> Order:
-    """The order, its row locked. Raises Problem where there is none, or another version than the caller has seen."""
-    order = (await load(unit.connection, [key], lock=True)).get(key)
+    """The order, its row locked. Raises Problem as `as_seen`."""
+    return as_seen((await load(unit.connection, [key], lock=True)).get(key), key, if_match)
+
+
+def as_seen(order: Order | None, key: Key, if_match: str | None) -> Order:
+    """The order. Raises Problem where there is none, or another version than the caller has seen."""
     if order is None:
         raise no_such_order(key.number)
     if if_match is not None and int(if_match.strip('"')) != order.version:
         detail = f"the order is at version {order.version} by now"
         raise Problem(412, "changed_meanwhile", detail, field="If-Match", remedy="read it again, then decide again")
     return order
-
-
-def by(command: Command) -> str:
-    """Who commands, as histories tell it."""
-    return f"key {command.caller.key_id}"

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from services.orders.api.bodies import NewOrder, NewOrders
-from services.orders.api.parts import all_settled, etag, refusal, settled
+from services.orders.api.parts import all_settled, by, etag, refusal, settled
 from services.orders.api.views import OrderView, Receipt, receipt
 from services.orders.core.commands import CreateOrder
 from services.orders.core.decider import create
@@ -20,7 +20,7 @@ from services.orders.core.model import Changed, Key, Order, Refused
 from services.orders.core.numbering import month_of, order_number
 from services.orders.store.numbers import draw_counts
 from services.orders.store.saving import load, number_is_taken, save
-from shared.http import Command, Platform, Prefer, Problem, Reply, Unit, problems, router
+from shared.http import Command, Platform, Prefer, Problem, Reply, Shared, Unit, problems, router
 from shared.http.validation import refused as invalid
 
 PREFIX = "SO"
@@ -29,16 +29,22 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """An order to make. `generated`: the number is ours, so nobody else can have meant it."""
+    """An order to make. `generated`: the number is ours, so nobody else can have meant it. `look`: there may be such an order."""
 
-    number: str
+    key: Key
     body: NewOrder
+    by: str
     generated: bool
+    look: bool
 
     @property
     def digest(self) -> str:
         """Of what the caller gave."""
         return hashlib.sha256(self.body.model_dump_json(exclude={"number"}, exclude_unset=True).encode()).hexdigest()
+
+
+class _NumberUsed(Exception):
+    """Somebody gave an order the number that we drew: draw the next."""
 
 
 routes = router(tags=["orders"])
@@ -57,16 +63,8 @@ async def create_order(body: NewOrder, command: Command, prefer: Prefer) -> Resp
     platform, merchant = command.platform, command.caller.merchant
 
     async def attempt(look: bool) -> Reply:
-        (wanted,) = await _numbered(platform, merchant, [body])
-
-        async def place(unit: Unit) -> Reply:
-            ((order, problem),) = await _place(unit, [wanted], look)
-            if problem:
-                raise problem
-            assert order is not None
-            return Reply(202 if order.standing.pending else 200, receipt(order).plain(), f"/orders/{wanted.number}", etag(order))
-
-        return await command.run(place)
+        (wanted,) = await _numbered(command, [body], look)
+        return await command.share(place_orders, wanted)
 
     reply = await until_free(attempt)
     key = Key(merchant, reply.body["number"])
@@ -84,11 +82,11 @@ def bulk_routes(max_body_bytes: int, max_item_bytes: int) -> APIRouter:
         read = [_read(item, max_item_bytes) for item in body.orders]
 
         async def attempt(look: bool) -> Reply:
-            numbered = iter(await _numbered(platform, merchant, [one for one in read if isinstance(one, NewOrder)]))
+            numbered = iter(await _numbered(command, [one for one in read if isinstance(one, NewOrder)], look))
             wanted = [next(numbered) if isinstance(one, NewOrder) else one for one in read]
 
             async def place(unit: Unit) -> Reply:
-                placed = iter(await _place(unit, [one for one in wanted if isinstance(one, _Wanted)], look))
+                placed = iter(await _place(unit.shared, [one for one in wanted if isinstance(one, _Wanted)]))
                 return _bulk_reply([next(placed) if isinstance(one, _Wanted) else (None, one) for one in wanted])
 
             return await command.run(place)
@@ -101,29 +99,47 @@ def bulk_routes(max_body_bytes: int, max_item_bytes: int) -> APIRouter:
     return bulk
 
 
-async def _place(unit: Unit, wanted: Sequence[_Wanted], look: bool) -> list[tuple[Order | None, Problem | None]]:
-    """Make the orders in the unit's transaction; per order what it is, or why not. `look` for orders that there are."""
-    given = [Key(unit.merchant, one.number) for one in wanted if not one.generated]
-    present = await load(unit.connection, given, lock=True) if given and look else {}
-    placed: list[tuple[Order | None, Problem | None]] = []
+async def place_orders(shared: Shared, wanted: Sequence[_Wanted]) -> list[Reply | Exception]:
+    """Make orders that were asked for one by one, in one transaction."""
+    if len(wanted) > 1:
+        wanted = [replace(one, look=True) for one in wanted]  # a number that is taken would fail them all, and a look costs the same
+    return [_reply(order, problem) for order, problem in await _place(shared, wanted)]
+
+
+def _reply(order: Order | None, problem: Exception | None) -> Reply | Exception:
+    if order is None:
+        assert problem is not None
+        return problem
+    status = 202 if order.standing.pending else 200
+    return Reply(status, receipt(order).plain(), f"/orders/{order.key.number}", etag(order))
+
+
+async def _place(shared: Shared, wanted: Sequence[_Wanted]) -> list[tuple[Order | None, Exception | None]]:
+    """Make the orders in the transaction; per order what it is, or why not."""
+    asked = [one.key for one in wanted if one.look]
+    present = await load(shared.connection, asked, lock=True) if asked else {}
+    placed: list[tuple[Order | None, Exception | None]] = []
     changes: list[Changed] = []
     for one in wanted:
-        key = Key(unit.merchant, one.number)
-        if (there := present.get(key)) is not None:
-            placed.append((there, None) if there.digest == one.digest else (None, taken(one.number)))
+        if (there := present.get(one.key)) is not None:
+            placed.append(_there_already(there, one))
             continue
-        command = CreateOrder(
-            key=key, details=one.body.details(unit.now), allocate=one.body.allocate, digest=one.digest, by=f"key {unit.caller.key_id}"
-        )
-        answer = create(command, unit.now)
+        details = one.body.details(shared.now)
+        answer = create(CreateOrder(key=one.key, details=details, allocate=one.body.allocate, digest=one.digest, by=one.by), shared.now)
         if isinstance(answer, Refused):
             placed.append((None, refusal(answer)))
             continue
-        present[key] = answer.order
+        present[one.key] = answer.order
         changes.append(answer)
         placed.append((answer.order, None))
-    await save(unit.connection, unit.platform.outbox, changes)
+    await save(shared.connection, shared.outbox, changes)
     return placed
+
+
+def _there_already(order: Order, wanted: _Wanted) -> tuple[Order | None, Exception | None]:
+    if wanted.generated:
+        return None, _NumberUsed(_NumberUsed.__doc__)
+    return (order, None) if order.digest == wanted.digest else (None, taken(order.key.number))
 
 
 async def drawn_number(platform: Platform, merchant: str) -> str:
@@ -133,15 +149,16 @@ async def drawn_number(platform: Platform, merchant: str) -> str:
     return order_number(PREFIX, month, count)
 
 
-async def _numbered(platform: Platform, merchant: str, bodies: Sequence[NewOrder]) -> list[_Wanted]:
+async def _numbered(command: Command, bodies: Sequence[NewOrder], look: bool) -> list[_Wanted]:
     """Give a number to those that have none."""
+    merchant, told_by = command.caller.merchant, by(command)
     without = sum(body.number is None for body in bodies)
     month = month_of(datetime.now(UTC))
-    counts = iter(await draw_counts(platform.engine, merchant, month, without) if without else ())
+    counts = iter(await draw_counts(command.platform.engine, merchant, month, without) if without else ())
     return [
-        _Wanted(body.number, body, generated=False)
+        _Wanted(Key(merchant, body.number), body, told_by, generated=False, look=look)
         if body.number is not None
-        else _Wanted(order_number(PREFIX, month, next(counts)), body, generated=True)
+        else _Wanted(Key(merchant, order_number(PREFIX, month, next(counts))), body, told_by, generated=True, look=False)
         for body in bodies
     ]
 
@@ -153,7 +170,7 @@ async def until_free(attempt: Callable[[bool], Awaitable[Reply]]) -> Reply:
         try:
             return await attempt(left < _ATTEMPTS - 1)
         except Exception as error:
-            if not number_is_taken(error) or not left:
+            if not (number_is_taken(error) or isinstance(error, _NumberUsed)) or not left:
                 raise
     raise AssertionError("the last attempt returns or raises")
 
@@ -169,16 +186,18 @@ def _read(item: Any, max_item_bytes: int) -> NewOrder | Problem:
         return invalid([{**finding, "loc": ("body", *finding["loc"])} for finding in findings])
 
 
-def _bulk_reply(placed: Sequence[tuple[Order | None, Problem | None]]) -> Reply:
+def _bulk_reply(placed: Sequence[tuple[Order | None, Exception | None]]) -> Reply:
     results = [_result(order, problem) for order, problem in placed]
     accepted = sum("number" in one for one in results)
     return Reply(202, {"accepted": accepted, "refused": len(results) - accepted, "results": results})
 
 
-def _result(order: Order | None, problem: Problem | None) -> Mapping[str, Any]:
+def _result(order: Order | None, problem: Exception | None) -> Mapping[str, Any]:
     if order is not None:
         return receipt(order).plain()
-    assert problem is not None
+    if not isinstance(problem, Problem):
+        assert problem is not None
+        raise problem
     document = problem.document("")
     del document["request_id"]
     return {"problem": document}

@@ -13,7 +13,7 @@ from services.orders.feeds import Feeds
 from services.orders.runner import Runner
 from services.orders.store.saving import load
 from services.orders.store.tables import sales_order
-from shared.http import Platform, Problem, Reply
+from shared.http import Command, Platform, Problem, Reply
 from shared.schemas.values import Identifier
 
 Number = Annotated[Identifier, Path(description="the order's number", examples=["SO-2611-0042"])]
@@ -54,6 +54,11 @@ def no_such_order(number: str) -> Problem:
     return Problem(404, "not_found", f"there is no order {number}", field="number", remedy="check the number, or list the orders")
 
 
+def by(command: Command) -> str:
+    """Who commands, as histories tell it."""
+    return f"key {command.caller.key_id}"
+
+
 def etag(order: Order) -> dict[str, str]:
     """The order's version, for If-Match."""
     return {"ETag": f'"{order.version}"'}
@@ -61,7 +66,7 @@ def etag(order: Order) -> dict[str, str]:
 
 async def find(platform: Platform, key: Key) -> Order | None:
     """The order as of one moment."""
-    async with platform.engine.connect() as connection:
+    async with platform.turns.one(), platform.engine.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         async with connection.begin():
             return (await load(connection, [key], lock=False)).get(key)

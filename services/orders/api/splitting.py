@@ -3,9 +3,9 @@
 from starlette.responses import Response
 
 from services.orders.api.bodies import Split
-from services.orders.api.commanding import by, locked
+from services.orders.api.commanding import locked
 from services.orders.api.creating import drawn_number, taken, until_free
-from services.orders.api.parts import IfMatch, Number, all_settled, refusal
+from services.orders.api.parts import IfMatch, Number, all_settled, by, refusal
 from services.orders.api.views import SplitView, receipt
 from services.orders.core.model import Key, Refused
 from services.orders.core.splitting import split
