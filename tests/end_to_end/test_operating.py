@@ -1,4 +1,4 @@
-"""A stack that stays up, and what its operators do with it on the command line: keys and dead letters."""
+"""A stack that stays up, and what people do with it: the README's requests, keys and dead letters on the command line."""
 
 import asyncio
 import io
@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from shared.kafka import KafkaLogWriter
 from shared.partitions.model import OutboxRow
 from shared.schemas.topics import ORDER_INTAKE, ORDERS
 from shared.schemas.wire import Record
+from shared.settings import settings
+from tests.support import readme
 
 pytestmark = pytest.mark.integration
 
@@ -84,6 +87,27 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 def test_the_first_key_is_printed_once_and_works(installation: Installation) -> None:
     assert installation.status_with(installation.key) == 200
     assert "api_key" not in installation.json("up")
+
+
+@pytest.mark.parametrize("words", readme.requests(), ids=lambda words: words[2])
+def test_a_request_that_the_readme_shows_gets_the_decision(installation: Installation, words: list[str]) -> None:
+    meant = [word.replace("$EARMARK_KEY", installation.key).replace("$(date +%s%N)", "1763719200000000000") for word in words]
+    given = list(pairwise(meant))
+    headers = dict(value.split(": ", 1) for option, value in given if option == "-H")
+    shown = next(word for word in meant if word.startswith("http"))
+    url = shown.replace(f"http://127.0.0.1:{settings().orders_port}", installation.addresses["orders"])
+    (body,) = (value for option, value in given if option == "-d")
+    answer = httpx.post(url, headers=headers, content=body, timeout=20)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Preference-Applied"] == headers["Prefer"]
+    decided = answer.json()
+    assert (decided["number"], decided["allocation_status"]) == (json.loads(body)["number"], "could_not_allocate")
+    assert decided["lines"][0]["shortage"]["remedies"], "nothing was received, and the answer says what helps"
+
+
+@pytest.mark.parametrize("service", ["orders", "inventory", "allocator"])
+def test_every_service_shows_its_api(installation: Installation, service: str) -> None:
+    assert "openapi.json" in httpx.get(f"{installation.addresses[service]}/docs").text
 
 
 def test_the_books_of_a_new_installation_hold(installation: Installation) -> None:
@@ -160,6 +184,16 @@ def test_a_dead_letter_is_listed_shown_replayed_in_vain_and_discarded(installati
 def test_a_dead_letter_that_is_not_there_is_one_sentence(installation: Installation, name: str) -> None:
     refused = installation.earmark("dead-letters", "show", name)
     assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
+
+
+def test_it_is_stopped_and_started_again_with_the_same_data(installation: Installation) -> None:
+    assert installation.status_with(installation.key, "POST") in {200, 202}
+    assert installation.earmark("status").returncode == 0
+    assert installation.earmark("down").returncode == 0
+    assert installation.earmark("status").returncode == 1
+    installation.addresses.update(installation.json("up"))
+    headers = {"Authorization": f"Bearer {installation.key}"}
+    assert httpx.get(f"{installation.addresses['orders']}/orders/1", headers=headers).json()["number"] == "1"
 
 
 def test_without_an_installation_a_command_says_what_to_do(tmp_path: Path) -> None:

@@ -4,10 +4,17 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
+
+from services.console.cli import app
+from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/runbooks.md")
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+COMMANDS = set(vars(typer.main.get_command(app))["commands"])
+PLANNED = {"recover"}
+SETTINGS = {f"EARMARK_{name.upper()}{end}" for name in Settings.model_fields for end in ("", "_FILE")}
 FILES = re.compile(r"`((?:tests|shared|services|deploy|docs|requirements|\.ci)/[A-Za-z0-9_./-]*)`")
 
 
@@ -24,6 +31,17 @@ def test_every_file_that_a_document_names_exists(document: str) -> None:
 def test_every_make_target_that_a_document_names_exists(document: str) -> None:
     assert set(re.findall(r"`make ([a-z]+)", text(document))) <= TARGETS
     assert set(re.findall(r"^ {4}make ([a-z]+)", text(document), re.MULTILINE)) <= TARGETS
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_command_of_earmark_that_a_document_names_exists(document: str) -> None:
+    assert not PLANNED & COMMANDS, "what is there is no longer planned"
+    assert set(re.findall(r"`(?:\.venv/bin/)?earmark ([a-z-]+)", text(document))) <= COMMANDS | PLANNED
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_setting_that_a_document_names_exists(document: str) -> None:
+    assert set(re.findall(r"\bEARMARK_[A-Z_]+", text(document))) <= SETTINGS | {"EARMARK_KEY"}, "or is the reader's own key"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
