@@ -89,6 +89,11 @@ class PostgresPartitionStore:
         query = "SELECT topic, source, sequence FROM allocator.high_water_mark WHERE side = $1 AND number = $2"
         return {(row["topic"], row["source"]): row["sequence"] for row in await self.connection.fetch(query, *self._partition)}
 
+    async def sources(self) -> dict[PartitionId, tuple[int, int]]:
+        """Incarnation and last number used of every state partition, not of this one only."""
+        rows = await self.connection.fetch("SELECT side, number, incarnation, out_sequence FROM allocator.state_partition")
+        return {PartitionId(row["side"], row["number"]): (row["incarnation"], row["out_sequence"]) for row in rows}
+
     async def begin(self) -> None:
         """See the port."""
         self._transaction = self.connection.transaction()

@@ -9,6 +9,7 @@ import asyncpg
 from aiokafka.errors import KafkaError
 
 from shared.kafka import SESSION_MS, KafkaLogWriter, KafkaUnreachable, WorldChanged
+from shared.partitions.ahead import OutputTails
 from shared.partitions.crash import crash_point
 from shared.partitions.inspection import Inspector
 from shared.partitions.lag import LagReport
@@ -55,7 +56,8 @@ class PartitionProcess:
         leads = {name: lead for name, (lead, _) in sides.items()}
         self._lag = LagReport(bootstrap, group, self._reached)
         self._membership = GroupMembership(bootstrap, group, leads, self._on_change, session_ms)
-        self._world = World(owner, counts, connect, self._writer, self._reader, self._inspector.check, self._halt, tokens, limits)
+        tails = OutputTails(bootstrap, counts)
+        self._world = World(owner, counts, connect, self._writer, self._reader, self._inspector.check, tails, self._halt, tokens, limits)
         self.halted: str | None = None
         self.workers: dict[PartitionId, Worker] = {}
         self._tasks: dict[PartitionId, asyncio.Task[None]] = {}

@@ -14,6 +14,7 @@ import asyncpg
 from aiokafka.errors import KafkaError
 
 from shared.kafka import WorldChanged
+from shared.partitions.ahead import OutputTails, check_not_ahead
 from shared.partitions.meter import Meter
 from shared.partitions.model import InputRecord, OutboxRow, PartitionId, Position
 from shared.partitions.partition import Halted, Limits, StatePartition
@@ -44,6 +45,7 @@ class World:
     writer: LogWriter
     reader: LogReader
     check: Callable[[PartitionId, Mapping[str, Position], Mapping[str, Position]], Awaitable[None]]
+    tails: OutputTails
     on_change: Callable[[str], None]
     tokens: Callable[[], str]
     limits: Limits
@@ -177,6 +179,7 @@ class Worker:
             assert state.row is not None, "taken over"
             self._positions = self._known = state.row.positions
             await self._world.check(self.partition, self._positions, self._known)
+            check_not_ahead(await self._world.tails.newest(), await store.sources())
             self._inputs = state.side.inputs
             self.meter.taken_over()
             logger.info("%s: taken over, %d outbox rows to publish again", self.partition, len(unpublished))

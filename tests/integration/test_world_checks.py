@@ -1,21 +1,27 @@
 """Kafka and Postgres belong together: where one is not what the other remembers, nothing is read or written, and the remedy is named."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import NewPartitions, NewTopic
+from pydantic import SecretStr
 
 from services.console.serve import REFUSED
 from services.console.verify import verify
 from shared.database import hot_connection
-from shared.kafka import WorldChanged, admin
+from shared.kafka import WorldChanged, admin, consumer_settings, stop_client
+from shared.partitions.ahead import WRITTEN
 from shared.partitions.process import PartitionProcess
 from shared.schemas.topics import INVENTORY, MOVEMENTS, ORDERS, WORK_ORDERS, Topic
 from shared.settings import Settings
 from shared.world import check, prepare
+from tests.support import databases
 from tests.support.allocator import allocator, channel, order, receipt, settings_for
 from tests.support.careful_reader import careful_reader
 from tests.support.children import children
@@ -84,6 +90,23 @@ async def test_a_topic_made_anew_meanwhile_stops_everything_at_takeover(records:
         assert process.troubles() == [halted]
 
 
+async def test_a_database_restored_from_an_older_backup_stops_everything_at_takeover(served: Settings, postgres_dsn: str) -> None:
+    backup = await _backup(served, postgres_dsn)
+    async with allocator(served), channel(served.bootstrap) as shop, careful_reader(served.bootstrap) as reader:
+        await shop.say(order("forgotten", {"MUG": 1}))
+        await until_settled(served.dsn, reader)
+    restored = served.model_copy(update={"postgres": SecretStr(backup)})
+    before = await _outputs(served), await _batches(restored)
+    async with allocator(restored) as process:
+        assert "#kafka-ahead-of-postgres" in (halted := await _halted(process))
+        assert process.troubles() == [halted]
+        assert not any(worker.is_serving for worker in process.workers.values())
+    assert (await _outputs(served), await _batches(restored)) == before, "nothing was decided or told on it"
+    await databases.drop(postgres_dsn, backup)
+    async with allocator(served) as process:
+        await _until_ready(process)
+
+
 # ---------------------------------------------------------------- while it runs
 
 
@@ -132,6 +155,35 @@ async def test_outputs_that_can_not_be_published_are_complained_of_until_they_ca
 
 
 # ---------------------------------------------------------------- what is done to the world
+
+
+async def _backup(settings: Settings, server: str) -> str:
+    """A copy of the database as it is now, which Postgres makes when the last connection to it has ended."""
+    name = urlsplit(settings.dsn).path.lstrip("/")
+    async with asyncio.timeout(10):
+        while True:
+            with contextlib.suppress(asyncpg.ObjectInUseError):
+                return await databases.create(server, name)
+            await asyncio.sleep(0.05)
+
+
+async def _batches(settings: Settings) -> int:
+    connection: asyncpg.Connection = await hot_connection(settings.dsn, "test")
+    try:
+        return int(await connection.fetchval("SELECT count(*) FROM allocator.batch"))
+    finally:
+        await connection.close()
+
+
+async def _outputs(settings: Settings) -> dict[TopicPartition, int]:
+    """Where everything that state partitions write ends."""
+    consumer = AIOKafkaConsumer(**consumer_settings(settings.bootstrap))
+    await consumer.start()
+    try:
+        ends: dict[TopicPartition, int] = await consumer.end_offsets([TopicPartition(t.name, n) for t in WRITTEN for n in range(8)])
+        return ends
+    finally:
+        await stop_client(consumer)
 
 
 async def _pretend_another_cluster(settings: Settings) -> None:
