@@ -11,6 +11,7 @@ from typing import Any
 from services.allocator.core.demand.fold import DemandFold, ForgottenDemand
 from services.allocator.core.demand.state import DemandState
 from services.allocator.core.policy import DemandSettings
+from services.allocator.core.rules_hash import rules_hash
 from services.allocator.store.demand_encoding import from_row, to_row
 from services.allocator.store.demand_ports import DemandStorage
 from shared.partitions.model import InputRecord, PartitionId, Send
@@ -36,6 +37,7 @@ class DemandSide:
 
     def __init__(self, storage: DemandStorage, settings: DemandSettings) -> None:
         self._storage, self._settings = storage, settings
+        self.rules_hash = rules_hash(settings.policy, settings.timing)
         self._partition = -1
         self._recent = _Recent(settings.cached_lines)
         self._deadlines = _Deadlines(())

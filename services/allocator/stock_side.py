@@ -4,9 +4,11 @@ Decides nothing itself: that is `core.stock`.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from services.allocator.core.rules_hash import rules_hash
 from services.allocator.core.stock.cache import StockCache
 from services.allocator.core.stock.changes import changes_of
 from services.allocator.core.stock.deadlines import LEVELS, Deadline, Deadlines
@@ -52,6 +54,7 @@ class StockSide:
 
     def __init__(self, storage: StockStorage, settings: StockSettings) -> None:
         self._storage, self._settings = storage, settings
+        self.rules_hash = rules_hash(replace(settings, cache_rows=0))  # what is cached decides nothing
         self._partition = -1
         self._announced_at = NEVER
         self._announced: datetime | None = None

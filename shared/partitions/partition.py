@@ -181,9 +181,7 @@ class StatePartition:
             crash_point("decided")
             await self.side.save()
             crash_point("saved")
-            batch = Batch(
-                batch_no, row.epoch, token, now, _ranges(taken), row.out_sequence + 1, last, rules_hash="", code_version=CODE_VERSION
-            )
+            batch = Batch(batch_no, row.epoch, token, now, _ranges(taken), row.out_sequence + 1, last, self.side.rules_hash, CODE_VERSION)
             await self.store.finish(batch, outbox, marks, dead)
             crash_point("before_commit")
             await self.store.commit()

@@ -59,6 +59,10 @@ class Side(Protocol):
     def inputs(self) -> tuple[str, ...]:
         """The topics it reads, its own partition number of each."""
 
+    @property
+    def rules_hash(self) -> str:
+        """A fingerprint of the policy and the limits that decide, kept with every batch."""
+
     def decode(self, record: InputRecord) -> tuple[Any, ...]:
         """The messages of one record. Raises BadRecord."""
 

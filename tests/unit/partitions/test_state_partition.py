@@ -8,7 +8,7 @@ import pytest
 
 from shared.partitions.memory import ConnectionLost, MemoryDatabase, MemoryPartitionStore
 from shared.partitions.model import InputRecord, OutboxRow, PartitionId, PartitionRow, Send
-from shared.partitions.partition import Halted, Limits, StatePartition, digest
+from shared.partitions.partition import CODE_VERSION, Halted, Limits, StatePartition, digest
 from shared.partitions.ports import FenceLost
 from shared.schemas import wire
 from shared.schemas.commands import ReceiveStock, Release
@@ -27,6 +27,7 @@ class Recorder:
 
     name = "stock"
     inputs: tuple[str, ...] = (INVENTORY.name, RESERVATIONS.name)
+    rules_hash = "as it pleases"
 
     def __init__(self, store: MemoryPartitionStore) -> None:
         self.store = store
@@ -166,6 +167,7 @@ async def test_the_batch_row_says_what_a_replay_needs() -> None:
     first, second = (installation.database.table("batch")[STOCK, number] for number in (1, 2))
     assert first.offsets == {INVENTORY.name: (3, 8), RESERVATIONS.name: (2, 3)}
     assert (first.first_sequence, first.last_sequence, first.epoch, first.token) == (1, 3, 1, "token 1")
+    assert (first.rules_hash, first.code_version) == ("as it pleases", CODE_VERSION)
     assert second.offsets == {INVENTORY.name: (8, 9)}
     assert (second.first_sequence, second.last_sequence, second.logical_time) == (4, 4, NOW)
 
