@@ -24,6 +24,7 @@ from sqlalchemy.util import await_only
 from shared.settings import Settings
 
 MIGRATIONS = Path(__file__).resolve().parents[1] / "deploy" / "migrations"
+"""Beside this package, in a checkout as where the wheel was installed. A real path: Alembic runs the files from there."""
 VERSION_SCHEMA = "migrations"
 CONNECT_SECONDS = 5.0
 COMMAND_SECONDS = 5.0
@@ -197,7 +198,7 @@ async def _migrating(dsn: str) -> AsyncIterator[AsyncEngine]:
 
 def _config(scripts: Path) -> Config:
     if not (scripts / "env.py").exists():
-        raise DatabaseError(f"no migrations at {scripts}: install Earmark from its checkout with `pip install -e .`")
+        raise DatabaseError(f"no migrations at {scripts}: this installation is not whole, install Earmark again")
     config = Config()
     config.set_main_option("script_location", str(scripts).replace("%", "%%"))
     return config

@@ -9,7 +9,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -39,6 +39,21 @@ class KafkaUnreachable(Exception):
 
 class WorldChanged(Exception):
     """Kafka is not the one that Postgres remembers. Nothing was read or written; see the runbook named in the message."""
+
+
+class TooFewBrokers(Exception):
+    """The cluster has fewer brokers than topics are to have copies. Start the missing ones, or lower EARMARK_KAFKA_REPLICATION."""
+
+
+class Copies(NamedTuple):
+    """On how many brokers every record lies, and how many of them must have it before it counts as written."""
+
+    replication: int
+    min_insync: int
+
+
+ONE_COPY = Copies(1, 1)
+"""For a single broker, such as the private one."""
 
 
 def producer_settings(bootstrap: str) -> dict[str, Any]:
@@ -116,25 +131,35 @@ def partition_counts(stock: int, demand: int) -> dict[str, int]:
     return {topic.name: stock if topic.side == "stock" else demand for topic in TOPICS}
 
 
-async def create_topics(bootstrap: str, counts: Mapping[str, int], replication: int = 1) -> None:
-    """Make the topics that are missing; those that are there stay as they are."""
+async def create_topics(bootstrap: str, counts: Mapping[str, int], copies: Copies) -> None:
+    """Make the topics that are missing; those that are there stay as they are. Raises TooFewBrokers."""
     async with admin(bootstrap) as client:
         known = set(await client.list_topics())
-        missing = [_new_topic(topic, counts[topic.name], replication) for topic in TOPICS if topic.name not in known]
+        missing = [_new_topic(topic, counts[topic.name], copies) for topic in TOPICS if topic.name not in known]
         if missing:
+            _require_brokers(len((await client.describe_cluster())["brokers"]), copies)
             with contextlib.suppress(TopicAlreadyExistsError):
                 await client.create_topics(missing)
 
 
-def _new_topic(topic: Topic, partitions: int, replication: int) -> NewTopic:
+def _require_brokers(brokers: int, copies: Copies) -> None:
+    """The broker's own words for this name neither the setting nor the remedy."""
+    if brokers < copies.replication:
+        raise TooFewBrokers(
+            f"Every topic is to have {copies.replication} copies and the cluster shows {brokers} broker{'s' * (brokers != 1)}. Start the "
+            "missing ones, or say how many copies you want: EARMARK_KAFKA_REPLICATION=1 EARMARK_KAFKA_MIN_INSYNC=1 for a single broker."
+        )
+
+
+def _new_topic(topic: Topic, partitions: int, copies: Copies) -> NewTopic:
     configuration = {
         "cleanup.policy": "compact" if topic.compacted else "delete",
         "retention.ms": str(RETENTION_DAYS * 86_400_000),
         "max.message.bytes": str(MAX_DEAD_LETTER_BYTES if topic is DEAD_LETTERS else MAX_MESSAGE_BYTES),
-        "min.insync.replicas": str(max(1, replication - 1)),
+        "min.insync.replicas": str(copies.min_insync),
         "unclean.leader.election.enable": "false",
     }
-    return NewTopic(topic.name, partitions, replication, topic_configs=configuration)
+    return NewTopic(topic.name, partitions, copies.replication, topic_configs=configuration)
 
 
 async def describe_world(bootstrap: str) -> dict[str, str]:

@@ -39,6 +39,10 @@ class Settings(BaseSettings):
 
     stock_partitions: _Partitions = 8
     demand_partitions: _Partitions = 8
+    kafka_replication: Annotated[int, Field(ge=1, le=15)] = 3
+    """Copies of every record, on as many brokers; for topics that `earmark migrate` makes. 1 for a single broker."""
+    kafka_min_insync: Annotated[int, Field(ge=1, le=15)] = 2
+    """Copies that must be written before a record counts: with 2 of 3 one broker may be away and one may be lost."""
     relay_shards: Annotated[int, Field(ge=1, le=64)] = 4
     max_outbox_rows: Annotated[int, Field(ge=100)] = 100_000
     """Commands are answered with 503 while more rows than this wait for Kafka."""
@@ -76,6 +80,15 @@ class Settings(BaseSettings):
     def _pepper_is_long(self) -> "Settings":
         if self.api_key_pepper is not None and len(self.api_key_pepper.get_secret_value()) < 32:
             raise SettingRefused(f"{PREFIX}API_KEY_PEPPER is shorter than 32 characters: make one with `openssl rand -hex 32`")
+        return self
+
+    @model_validator(mode="after")
+    def _copies_can_be_written(self) -> "Settings":
+        if self.kafka_min_insync > self.kafka_replication:
+            raise SettingRefused(
+                f"{PREFIX}KAFKA_MIN_INSYNC is {self.kafka_min_insync} and {PREFIX}KAFKA_REPLICATION only {self.kafka_replication}: nothing "
+                "could ever be written; give at most one less than there are copies, or 1 and 1 for a single broker"
+            )
         return self
 
     @property

@@ -3,13 +3,14 @@
 import asyncpg
 
 from shared import database
-from shared.kafka import WorldChanged, check_world, create_topics, describe_world, partition_counts
+from shared.kafka import Copies, WorldChanged, check_world, create_topics, describe_world, partition_counts
 from shared.schemas.topics import TOPICS
 from shared.settings import Settings
 
 
 async def prepare(settings: Settings) -> None:
-    """Migrate, check, make what is missing, remember. Safe to run at any time and by several at once. Raises WorldChanged."""
+    """Migrate, check, make what is missing, remember. Safe to run at any time and by several at once. Raises WorldChanged or
+    TooFewBrokers."""
     await database.migrate(settings.dsn)
     connection = await database.hot_connection(settings.dsn, "earmark-prepare")
     try:
@@ -17,7 +18,7 @@ async def prepare(settings: Settings) -> None:
         remembered = await _remembered(connection)
         check_world(remembered, _as_set(counts) | {"cluster id": remembered.get("cluster id", "")}, "settings")
         check_world(remembered, await describe_world(settings.bootstrap), "Kafka")
-        await create_topics(settings.bootstrap, counts)
+        await create_topics(settings.bootstrap, counts, Copies(settings.kafka_replication, settings.kafka_min_insync))
         found = await describe_world(settings.bootstrap)
         check_world(_as_set(counts), found, "Kafka")
         await connection.executemany(

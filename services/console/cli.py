@@ -17,7 +17,7 @@ from services.console.errors import ConsoleError
 from services.console.options import DEFAULT_FOLDER, AsJson, Folder, console, progress, settings_of
 from services.console.processes import SERVICES, Stack
 from shared.database import DatabaseError
-from shared.kafka import KafkaUnreachable, WorldChanged
+from shared.kafka import KafkaUnreachable, TooFewBrokers, WorldChanged
 from shared.local.errors import LocalStackError
 from shared.settings import SettingRefused, settings
 
@@ -32,7 +32,7 @@ app.command()(demo)
 app.add_typer(key_commands.app, name="key")
 app.add_typer(dead_letter_commands.app, name="dead-letters")
 
-_EXPECTED = (ConsoleError, LocalStackError, KafkaUnreachable, WorldChanged, DatabaseError, SettingRefused)
+_EXPECTED = (ConsoleError, LocalStackError, KafkaUnreachable, TooFewBrokers, WorldChanged, DatabaseError, SettingRefused)
 
 
 @app.command()

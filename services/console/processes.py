@@ -70,6 +70,7 @@ class Stack:
         """The settings under which the services of this folder run."""
         given = self._kept()
         ports = {f"{name}_port": int(given[f"{name}_port"]) for name in SERVICES}
+        one_copy = {} if self._named_kafka else {"kafka_replication": 1, "kafka_min_insync": 1}  # the private broker is one
         return settings(
             kafka=self._named_kafka or self.servers.kafka_bootstrap,
             postgres=self._named_postgres or self.servers.postgres_dsn,
@@ -77,6 +78,7 @@ class Stack:
             allocator_url=f"http://127.0.0.1:{ports['allocator_port']}",
             data=self.folder,
             **ports,
+            **one_copy,
         )
 
     def addresses(self) -> Addresses:

@@ -194,6 +194,8 @@ async def stand(dsn: str, bootstrap: str) -> AsyncIterator[Stand]:
             api_key_pepper=SecretStr(PEPPER),
             orders_port=orders_port,
             allocator_port=allocator_port,
+            kafka_replication=1,
+            kafka_min_insync=1,
         )
         await prepare(settings)
         writer = KafkaLogWriter(bootstrap)

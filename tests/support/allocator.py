@@ -28,7 +28,7 @@ KINDS = frozenset({"allocation_changed", "stock_moved", "stock_command_refused",
 
 def settings_for(bootstrap: str, dsn: str) -> Settings:
     """Settings of an allocator on these servers."""
-    return Settings(kafka=bootstrap, postgres=SecretStr(dsn), api_key_pepper=SecretStr("p" * 40))
+    return Settings(kafka=bootstrap, postgres=SecretStr(dsn), api_key_pepper=SecretStr("p" * 40), kafka_replication=1, kafka_min_insync=1)
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ import secrets
 
 from aiokafka.admin import NewTopic
 
-from shared.kafka import admin, create_topics, partition_counts
+from shared.kafka import ONE_COPY, admin, create_topics, partition_counts
 from shared.schemas.topics import BY_NAME
 
 WAIT_SECONDS = 30
@@ -21,7 +21,7 @@ async def recreate(bootstrap: str, stock_partitions: int = 8, demand_partitions:
             while any(name in BY_NAME for name in await client.list_topics()):
                 await asyncio.sleep(0.05)
     counts = partition_counts(stock_partitions, demand_partitions)
-    await create_topics(bootstrap, counts)
+    await create_topics(bootstrap, counts, ONE_COPY)
     await await_leaders(bootstrap, counts)
 
 

@@ -22,6 +22,7 @@ WRONG = [
     ("EARMARK_STOCK_PARTITIONS", "many"),
     ("EARMARK_STOCK_PARTITIONS", "0"),
     ("EARMARK_ORDERS_PORT", "70000"),
+    ("EARMARK_KAFKA_REPLICATION", "0"),
     ("EARMARK_LOG_LEVEL", "LOUD"),
     ("EARMARK_MAX_WAIT_SECONDS", "-1"),
 ]
@@ -69,6 +70,12 @@ def test_a_secret_does_not_show_where_settings_are_printed_or_refused(monkeypatc
 def test_a_short_pepper_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EARMARK_API_KEY_PEPPER", "too short")
     with pytest.raises(SettingRefused, match="EARMARK_API_KEY_PEPPER is shorter than 32"):
+        settings()
+
+
+def test_more_copies_can_not_be_required_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EARMARK_KAFKA_REPLICATION", "1")
+    with pytest.raises(SettingRefused, match=r"EARMARK_KAFKA_MIN_INSYNC is 2 and EARMARK_KAFKA_REPLICATION only 1: .*1 and 1 for a single"):
         settings()
 
 
