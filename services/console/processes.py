@@ -120,11 +120,12 @@ class Stack:
         """Start one service; `allocator-2` is one more allocator. Does not wait."""
         self._on_progress(f"starting {name}")
         (self.folder / "logs").mkdir(exist_ok=True)
-        with _environment(self.settings()), process.open_log(self._log(name)) as log:
-            child = process.spawn([sys.executable, "-m", "services.console.serve", name], log=log, folder=Path.cwd())
-        identity = process.identity_of(child.pid)
-        self.servers.tie(name, identity)
-        process.remember(self._pid_file(name), identity)
+        with process.undisturbed():
+            with _environment(self.settings()), process.open_log(self._log(name)) as log:
+                child = process.spawn([sys.executable, "-m", "services.console.serve", name], log=log, folder=Path.cwd())
+            identity = process.identity_of(child.pid)
+            self.servers.tie(name, identity)
+            process.remember(self._pid_file(name), identity)
         return identity
 
     def running(self, name: str) -> process.Identity | None:

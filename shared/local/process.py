@@ -9,6 +9,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -77,6 +78,24 @@ def recall(path: Path) -> Identity | None:
 def spawn(command: list[str], *, log: IO[bytes], folder: Path) -> subprocess.Popen[bytes]:
     """Start a child in a session of its own: Ctrl-C in the terminal reaches us, not it, so the order of shutdown is ours."""
     return subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait for the end of the block, so that a child is not left alone between its start and the moment when somebody
+    knows of it. Not by a signal mask, which the child would inherit. Python handles signals in its main thread: no other is disturbed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: dict[int, None] = {}
+    before = {one: signal.signal(one, lambda number, _: held.setdefault(number)) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        for number in held:
+            signal.raise_signal(number)
 
 
 def end(server: str, identity: Identity, grace_seconds: float, ending: signal.Signals = signal.SIGTERM) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,38 @@ def test_every_error_has_a_message_with_a_remedy_and_no_open_placeholder() -> No
         assert message.startswith(message[0].upper())
         assert len(message) > 40
     assert "\n    last line" in str(ServerDidNotStart(server="K", reason="r", log="l", tail="\n    last line"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_waits_until_what_was_started_is_known(number: signal.Signals) -> None:
+    known: list[str] = []
+
+    def start() -> None:
+        with process.undisturbed():
+            signal.raise_signal(number)
+            known.append("the child")
+
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start()
+        assert known == ["the child"]
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_child_that_is_started_undisturbed_can_be_interrupted() -> None:
+    with process.undisturbed():
+        child = subprocess.Popen(SLEEPER)
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(10) == -signal.SIGTERM
+
+
+def test_only_the_main_thread_holds_interrupts_back() -> None:
+    def handlers() -> list[object]:
+        with process.undisturbed():
+            return [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(handlers).result() == [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
