@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import from_json, to_json
 
 from shared.schemas import commands, events, intake
 from shared.schemas.values import sku_key
@@ -225,8 +226,23 @@ def _kind_of(found: dict[str, str], accepted: frozenset[str] | set[str]) -> str:
 
 def _refuse_doubled_names(value: bytes, kind: str) -> None:
     """JSON allows a name twice and readers differ in which they take; ours takes neither. Packs are our own and are spared the cost."""
-    if kind.endswith(".pack"):
-        return
+    if not kind.endswith(".pack") and not _surely_no_doubled_name(value):
+        _find_doubled_name(value)
+
+
+def _surely_no_doubled_name(value: bytes) -> bool:
+    """A parser that keeps the last of a doubled name drops a text at least, the name; so nothing is doubled where what it found holds as
+    many texts as the value. Without escapes two quotes make a text. A third of the cost of looking at every object in Python."""
+    if b"\\" in value:
+        return False
+    try:
+        return to_json(from_json(value)).count(b'"') == value.count(b'"')
+    except ValueError:
+        return False
+
+
+def _find_doubled_name(value: bytes) -> None:
+    """Looks at every object. Raises BadRecord."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         made = dict(pairs)

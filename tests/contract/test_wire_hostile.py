@@ -173,3 +173,40 @@ def test_a_golden_record_with_some_bytes_changed_is_decoded_or_refused(golden: G
 @given(name=st.text(max_size=60) | st.from_regex(r"earmark\.[a-z_]+\.v.{0,5}\Z"))
 def test_any_type_is_taken_or_refused(name: str) -> None:
     tried(json.dumps(RECEIPT).encode(), {"ce_type": name}, {*wire.ADAPTERS})
+
+
+NAMES = st.sampled_from(["a", "b", "", '"', ":", "\\", "é"])
+TEXTS = st.recursive(
+    st.sampled_from(["1", "-0.5e3", "null", "true", '"a"', '":"', '"{\\"a\\":1}"', '"\\u0061"', "NaN", " "]),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]")
+        | st.lists(st.tuples(NAMES, inner), max_size=4).map(
+            lambda pairs: "{" + " ,".join(f"{json.dumps(name, ensure_ascii=False)}: {item}" for name, item in pairs) + "}"
+        )
+    ),
+    max_leaves=10,
+)
+"""Texts like JSON in which names are doubled at any depth."""
+
+
+@given(text=TEXTS)
+@example(text='{"a": {"b": [{"c": 1, "c": 2}]}}')
+@example(text='{"a": "x", "x": "a", "a": "x"}')
+def test_a_name_that_stands_twice_is_found_at_any_depth_and_nothing_else_is(text: str) -> None:
+    try:
+        doubled = _has_doubled_name(text)
+    except ValueError:
+        return
+    refused = None
+    try:
+        decode(text.encode(), TYPE, ACCEPTED)
+    except BadRecord as error:
+        refused = error
+    assert refused is not None, "none of them is a receipt"
+    assert ("twice" in refused.reason) == doubled
+
+
+def _has_doubled_name(text: str) -> bool:
+    sizes: list[tuple[int, int]] = []
+    json.loads(text, object_pairs_hook=lambda pairs: sizes.append((len(pairs), len(dict(pairs)))))
+    return any(pairs != names for pairs, names in sizes)
