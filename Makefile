@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down clean test check static parallel alone simulate bench acceptance docs lock distclean
+.PHONY: help demo up down clean test check static parallel alone simulate coverage bench acceptance docs lock distclean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -74,6 +74,11 @@ alone: $(STAMP)
 
 simulate: $(STAMP) ## seeded simulation on all cores: make simulate SEEDS=10000, or SEED=4711 to replay one
 	@$(BIN)/python -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+coverage: $(STAMP) ## branch coverage of the pure parts by their unit tests; what is not covered is listed
+	@mkdir -p build
+	@$(BIN)/python -m coverage run -m pytest -q tests/unit/allocator tests/unit/orders tests/unit/inventory tests/unit/partitions $(ARGS)
+	@$(BIN)/python -m coverage report
 
 bench: $(STAMP) ## measure against the two yardsticks; the table also goes to build/bench.json
 	@$(BIN)/python -m tests.benchmarks $(ARGS)

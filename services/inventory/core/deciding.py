@@ -3,6 +3,7 @@ stands in the way, up to a limit."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import assert_never
 
 from services.inventory.core.model import Adjustment, Document, Known, Place, Product, Receipt, Refusal
 from shared.schemas.commands import AdjustStock, InventoryCommand, ReceiveStock
@@ -59,6 +60,8 @@ def command(document: Document, merchant: str, now: datetime) -> InventoryComman
                 note=document.note,
                 issued_at=now,
             )
+        case _:
+            assert_never(document)
 
 
 def _about(index: int, document: Document, known: Known) -> Iterator[Refusal]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 from shared.schemas.events import Movement, StockCommandRefused, StockLevelChanged, StockMoved
 
@@ -49,3 +49,5 @@ def _answer(movement: Movement) -> Answer:
         case StockCommandRefused():
             why = {"reason": movement.reason, "field": movement.field, "remedy": movement.remedy}
             return Answer(movement.merchant, movement.command_id, "refused", why, movement.refused_at)
+        case _:
+            assert_never(movement)

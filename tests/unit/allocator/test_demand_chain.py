@@ -192,6 +192,16 @@ def test_a_late_success_of_a_cancelled_attempt_is_not_taken() -> None:
     """)
 
 
+def test_a_late_shortage_of_a_cancelled_attempt_makes_nobody_wait_there() -> None:
+    Demands().play("""
+        want 1 stock A=2 B=3 all    -> chain A=2 B=3 @w #1
+        after 30                    -> release A@w#1; release B@w#1
+        B#1 waiting=3 short         ->
+        A#1; B#1                    -> told 1 could_not_allocate A=0/2 B=0/3
+        after 10                    -> chain A=2 B=3 @w #2
+    """)
+
+
 def test_a_woken_attempt_that_expires_returns_its_baton() -> None:
     demands = Demands()
     demands.play(WAITING_AT_B)

@@ -5,6 +5,7 @@ import pytest
 from services.allocator.core.demand.fold import ForgottenDemand
 from services.allocator.core.policy import DemandSettings, PolicySettings
 from shared.schemas.events import Holder, Outcome, Remedy, Shortage
+from shared.schemas.values import Piece
 from tests.unit.allocator.demand_script import DEMAND, Demands
 
 
@@ -208,6 +209,16 @@ def test_the_last_explanation_of_a_shortage_stays_until_nothing_is_missing() -> 
     assert demands.told().lines[0].shortage == why
     demands.play("A#1 reserved=3 -> told 1 allocated A=3/3")
     assert demands.told().lines[0].shortage is None
+
+
+def test_units_that_lie_elsewhere_now_are_told_again_and_the_same_are_not() -> None:
+    demands = Demands()
+    demands.play("want 1 stock A=2 -> line A=2 #1")
+    for version, record, told in ((1, 1, 1), (2, 1, 0), (3, 2, 1)):
+        where = (Piece(record=record, warehouse="w", bin="B1", units=2),)
+        answer = Outcome(demand=DEMAND, merchant="acme", sku="A", attempt=1, version=version, reserved_units=2, pieces=where)
+        assert len(demands.fold([answer])) == told
+        assert demands.told().lines[0].pieces == where
 
 
 def test_an_answer_to_a_demand_or_an_attempt_that_is_not_known_stops_everything() -> None:

@@ -97,6 +97,14 @@ def test_a_receipt_behind_many_that_take_all_or_nothing_is_enough_for_all() -> N
     assert succeeds(waiting, advise(waiting).remedies)
 
 
+def test_a_receipt_behind_many_of_whom_each_takes_the_next_unit_is_enough_for_all() -> None:
+    """Unit by unit it would take sixty tries to find out."""
+    ahead = tuple(Claim(f"c{number}", ("W",), 1, partial=False) for number in range(60))
+    waiting = Situation(1, ("W",), {}, (), ahead, [], [], may_move=False)
+    assert advise(waiting).remedies == (Remedy(action="receive", units=61, warehouse="W"),)
+    assert not succeeds(waiting, [Remedy(action="receive", units=60, warehouse="W")])
+
+
 def _all_actions(situation: Situation) -> list[Remedy]:
     lifts = [Remedy(action="lift_hold", units=units, warehouse=warehouse, record=record) for record, warehouse, units in situation.held]
     others = [warehouse for warehouse, units in left_over(situation).items() if units and warehouse not in situation.warehouses]

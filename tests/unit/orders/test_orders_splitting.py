@@ -53,6 +53,13 @@ def test_the_rest_keeps_its_place_in_the_queue_and_both_are_allocated_anew() -> 
     assert answer.rest.order.standing.pending == Pending(Step.ALLOCATION, 1)
 
 
+def test_the_rest_can_not_have_the_number_of_the_order_itself() -> None:
+    order = partial((2, 1, 0))
+    answer = split(order, order.key.number, "key", LATER)
+    assert isinstance(answer, Refused)
+    assert (answer.reason, answer.field) == ("number_taken", "number")
+
+
 def test_an_order_that_is_not_partially_allocated_is_not_split() -> None:
     for state in ("allocated", "could_not_allocate", "overallocated"):
         answer = split(after(state), "B", "key", LATER)

@@ -132,11 +132,11 @@ def _take_off(draft: Draft, sku: SkuStock, reservation: Reservation, record: Sto
 def _flag(draft: Draft, sku: SkuStock, reservation: Reservation, record: StockRecord, units: int) -> int:
     """Up to `units` of the reservation's on this record lose their backing and stay attributed to it."""
     part = _take_off(draft, sku, reservation, record, units)
-    if part:
-        reservation.flags[record.number] = reservation.flags.get(record.number, 0) + part
-        reservation.flagged += part
-        record.flagged += part
-        sku.flagged += part
+    assert part > 0, "only units that are backed here lose their backing"
+    reservation.flags[record.number] = reservation.flags.get(record.number, 0) + part
+    reservation.flagged += part
+    record.flagged += part
+    sku.flagged += part
     return part
 
 
