@@ -29,7 +29,7 @@ from shared.schemas.events import AllocationChanged
 from shared.schemas.intake import OrderIntake
 from shared.schemas.topics import ALLOCATIONS, ORDER_INTAKE
 from shared.schemas.values import DemandKind, Merchant
-from shared.schemas.wire import ADAPTERS, MAX_VALUE_BYTES, BadRecord, decode, header_map
+from shared.schemas.wire import ADAPTERS, MAX_VALUE_BYTES, BadRecord, decode, header_map, type_header
 
 log = logging.getLogger("earmark.orders.feeds")
 
@@ -57,23 +57,26 @@ Take = Callable[[AsyncConnection, Outbox, Sequence[InputRecord], datetime], Awai
 async def take_intake(connection: AsyncConnection, outbox: Outbox, records: Sequence[InputRecord], now: datetime) -> Taken:
     """Make, edit and cancel orders as their channels say. What is refused is condemned with the reason; its neighbours are unharmed."""
     condemned: list[Condemned] = []
-    messages: list[tuple[OrderIntake, InputRecord]] = []
+    messages: list[tuple[Key, OrderIntake, InputRecord]] = []
     for record in records:
         try:
-            messages.append((_intake_of(record), record))
+            message = _intake_of(record)
         except BadRecord as bad:
             condemned.append(Condemned(DeadLetter(record, bad.reason, bad.field), _merchant_in(record.value)))
-    messages.sort(key=lambda one: one[0].version)
-    orders: dict[Key, Order] = await load(connection, [key_of(message) for message, _ in messages], lock=True) if messages else {}
+        else:
+            messages.append((key_of(message), message, record))
+    messages.sort(key=lambda one: one[1].version)
+    orders: dict[Key, Order] = await load(connection, [key for key, _, _ in messages], lock=True) if messages else {}
     changes: list[Changed] = []
-    for message, record in messages:
-        answer = take_in(orders.get(key_of(message)), message, _digest(message), now)
+    for key, message, record in messages:
+        answer = take_in(orders.get(key), message, _digest(message), now)
         if isinstance(answer, Refused):
             letter = DeadLetter(record, f"{answer.detail}: {answer.remedy}", answer.field)
             condemned.append(Condemned(letter, message.merchant))
-        else:
-            changes += answer
-            orders |= {change.order.key: change.order for change in answer}
+            continue
+        for change in answer:
+            changes.append(change)
+            orders[key] = change.order
     await save(connection, outbox, changes)
     return Taken(condemned)
 
@@ -83,7 +86,7 @@ def _intake_of(record: InputRecord) -> OrderIntake:
         remedy = f"send at most {MAX_INTAKE_BYTES}: name warehouses once for the order and not in every line"
         raise BadRecord(f"{len(record.value)} bytes; {remedy}", "value")
     message: OrderIntake
-    (message,) = decode(record.value, header_map(record.headers), {"order_intake"})
+    (message,) = decode(record.value, type_header(record.headers), {"order_intake"})
     return message
 
 

@@ -161,7 +161,7 @@ class Line:
 
 def demand_id(kind: DemandKind, merchant: str, number: str) -> str:
     """The id under which every message knows this demand."""
-    return f"{kind.value}/{merchant}/{number}"
+    return f"{kind}/{merchant}/{number}"
 
 
 def merchant_of(demand: str) -> str:

@@ -57,6 +57,8 @@ PACKS: dict[str, TypeAdapter[Any]] = {
     "outcomes": TypeAdapter(tuple[Annotated[events.Outcome | events.Wake, Field(discriminator="type")], ...]),
 }
 """Name of an internal topic to the validator of the many messages that travel there in one record."""
+_KINDS = {f"earmark.{kind}.{SCHEMA}": kind for kind in (*ADAPTERS, *(f"{name}.pack" for name in PACKS))}
+"""What `ce_type` says of the messages that this reader knows."""
 
 
 class BadRecord(Exception):
@@ -183,6 +185,11 @@ def header_map(raw: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
     return found
 
 
+def type_header(raw: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
+    """The one header that `decode` reads, as `header_map` has it: for those who need no other."""
+    return header_map([one for one in raw if one[0] == "ce_type"])
+
+
 def envelope_of(found: dict[str, str]) -> Envelope:
     """The envelope of an internal record. Raises BadRecord."""
     source, sequence = found.get("earmark_source", ""), found.get("earmark_sequence", "")
@@ -211,6 +218,8 @@ def decode(value: bytes | None, found: dict[str, str], accepted: frozenset[str] 
 
 def _kind_of(found: dict[str, str], accepted: frozenset[str] | set[str]) -> str:
     name = found.get("ce_type", "")
+    if (known := _KINDS.get(name)) in accepted and known is not None:
+        return known
     kind, _, version = name.removeprefix("earmark.").rpartition(".")
     if not name.startswith("earmark.") or kind not in accepted:
         raise BadRecord(f"the type {name[:80]!r} does not belong on this topic; it takes {', '.join(sorted(accepted))}", "ce_type")

@@ -20,7 +20,10 @@ from services.orders.core.commands import (
 )
 from services.orders.core.model import Cancellation, Changed, Details, Happening, Order, OrderStatus, Pending, Refused, Standing, Step
 from services.orders.core.permitted import Action, refusal
+from shared.schemas.quick import quick
 from shared.schemas.values import Wish
+
+_order, _standing, _pending = quick(Order), quick(Standing), quick(Pending)
 
 
 def create(command: CreateOrder, now: datetime) -> Changed | Refused:
@@ -28,13 +31,13 @@ def create(command: CreateOrder, now: datetime) -> Changed | Refused:
     if fault := fault_of(command.details):
         return fault
     wish = Wish.STOCK if command.allocate else Wish.NOTHING
-    order = Order(
+    order = _order(
         key=command.key,
-        standing=Standing(
+        standing=_standing(
             version=1,
             status=OrderStatus.AWAITING_FULFILLMENT,
             wish=wish,
-            pending=Pending(Step.ALLOCATION, 1) if command.allocate else None,
+            pending=_pending(step=Step.ALLOCATION, version=1) if command.allocate else None,
         ),
         details=command.details,
         created_at=now,
@@ -66,6 +69,8 @@ def decide(order: Order, command: OrderCommand, now: datetime) -> Changed | Refu
 
 def fault_of(details: Details) -> Refused | None:
     """What contradicts itself in otherwise well-formed details: the same SKU in two lines."""
+    if len({line.sku for line in details.lines}) == len(details.lines):
+        return None
     first_at: dict[str, int] = {}
     for position, line in enumerate(details.lines):
         earlier = first_at.setdefault(line.sku, position)

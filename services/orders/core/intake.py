@@ -8,8 +8,10 @@ from services.orders.core.commands import CancelOrder, CreateOrder, EditOrder
 from services.orders.core.decider import create, decide
 from services.orders.core.model import Changed, DetailChanges, Details, Key, Order, OrderStatus, Refused
 from shared.schemas.intake import OrderIntake
+from shared.schemas.quick import quick
 
 BY = "order-intake"
+_details, _create_order = quick(Details), quick(CreateOrder)
 
 
 def key_of(message: OrderIntake) -> Key:
@@ -37,7 +39,7 @@ def take_in(present: Order | None, message: OrderIntake, digest: str, now: datet
 
 def details_of(message: OrderIntake) -> Details:
     """What the message says of the order."""
-    return Details(
+    return _details(
         lines=message.lines,
         demanded_at=message.demanded_at,
         fill=message.fill,
@@ -56,7 +58,7 @@ def details_of(message: OrderIntake) -> Details:
 def _make(message: OrderIntake, digest: str, now: datetime) -> list[Changed] | Refused:
     allocate = message.allocate and not message.canceled
     made = create(
-        CreateOrder(
+        _create_order(
             key=key_of(message),
             details=details_of(message),
             allocate=allocate,

@@ -4,7 +4,7 @@ what stock it has."""
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from shared.schemas.events import OrderChanged
 from shared.schemas.values import AllocationStatus, DemandKind, Fill, Line, Piece, Strategy, Wish, demand_id
@@ -49,8 +49,7 @@ class Happening(StrEnum):
     ALLOCATION_CHANGED = "allocation_changed"
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """An order's name: unique within its merchant."""
 
     merchant: str

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -170,8 +171,9 @@ def _line_allocation_of(line: Row) -> LineAllocation:
     )
 
 
+@lru_cache(maxsize=1024)
 def texts_json(texts: tuple[str, ...]) -> str:
-    """Texts as they are stored. Most are none."""
+    """Texts as they are stored. Most are none, or the same again."""
     return json.dumps(texts) if texts else "[]"
 
 
