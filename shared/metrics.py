@@ -19,6 +19,11 @@ RELAY_BATCH_SECONDS = Histogram("earmark_relay_batch_seconds", "Time to publish 
 RELAY_BACKLOG = Gauge("earmark_relay_backlog_rows", "Outbox rows that wait for Kafka, counted up to the cap", ["service"])
 PROJECTED = Counter("earmark_projection_records", "Records folded into a projection", ["service", "topic"])
 PROJECTION_FAILURES = Counter("earmark_projection_failures", "Times that a projection had to try a batch again", ["service"])
+STRANGE_HEADERS = Counter(
+    "earmark_strange_headers",
+    "Records with a header whose name is not UTF-8: read by hand, which is slow; their sender should be told",
+    ["topic"],
+)
 
 PARTITION_BATCH_SECONDS = Histogram(
     "earmark_partition_batch_seconds",

@@ -8,13 +8,14 @@ of ours halts the projection with an alarm until it is put right.
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiokafka import ConsumerRecord
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
@@ -22,6 +23,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import metrics
+from shared.consumer import Consumer
 from shared.database import Fault, classify
 from shared.kafka import SESSION_MS
 from shared.partitions.model import DeadLetter, InputRecord
@@ -37,6 +39,8 @@ BATCH_WAIT_MS = 10
 """FastStream sleeps this long again after an empty poll: at its default of 200 a lone event takes 63 ms, at 10 it takes 8."""
 STOP_SECONDS = 12.0
 HALTED_SECONDS = 5.0
+STUCK_SECONDS = 15.0
+"""A consumer that stands still for two looks, so far apart, while records wait is made anew."""
 _NOW = text("SELECT now()")
 
 
@@ -55,7 +59,7 @@ class Projection:
 
 @dataclass
 class Projector:
-    """Runs projections of one service. `halted` says why one stands still, or is empty."""
+    """Runs projections of one service. `halted` says why one stands still, `stuck` that its consumer did and is made anew; else empty."""
 
     service: str
     bootstrap: str
@@ -63,22 +67,36 @@ class Projector:
     outbox: Outbox
     projections: Sequence[Projection]
     halted: str = ""
+    stuck: str = ""
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _folding: int = 0
+
+    def condition(self) -> str:
+        """For `/health/ready`: why nothing is folded at the moment, or that it is."""
+        return self.halted or self.stuck or "running"
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Subscribe until the block ends. Kafka may be away at the start: the service serves meanwhile."""
-        broker = self.broker()
-        starting = asyncio.create_task(self._start(broker), name=f"{self.service} projections")
+        serving = asyncio.create_task(self._serve(), name=f"{self.service} projections")
         try:
             yield
         finally:
             self._stopping.set()
-            starting.cancel()
-            await asyncio.wait({starting})
-            with contextlib.suppress(TimeoutError, KafkaError, OSError):
-                async with asyncio.timeout(STOP_SECONDS):
-                    await broker.stop()
+            serving.cancel()
+            await asyncio.wait({serving})
+
+    async def _serve(self) -> None:
+        """One broker after the other: one whose consumer is stuck is thrown away and made anew."""
+        while True:
+            broker = self.broker()
+            try:
+                await self._start(broker)
+                await self._until_stuck(broker)
+            finally:
+                with contextlib.suppress(TimeoutError, KafkaError, OSError):
+                    async with asyncio.timeout(STOP_SECONDS):
+                        await broker.stop()
 
     def broker(self) -> KafkaBroker:
         """The FastStream broker with one subscriber for each projection."""
@@ -93,6 +111,23 @@ class Projector:
         for projection in self.projections:
             self._subscribe(broker, projection)
         return broker
+
+    async def _until_stuck(self, broker: KafkaBroker) -> None:
+        """Watch progress: aiokafka may sit still after a rejoin with no sign (aiokafka#1154), and FastStream's loop may have ended."""
+        before: dict[TopicPartition, int] = {}
+        while True:
+            await asyncio.sleep(STUCK_SECONDS)
+            behind: dict[TopicPartition, int] = {}
+            if not self._folding:
+                with contextlib.suppress(KafkaError, TimeoutError, OSError):
+                    behind = await _behind(broker)
+            standing = [place for place, offset in behind.items() if before.get(place) == offset]
+            if standing and not self._folding:
+                place = standing[0]
+                self.stuck = f"{place.topic}/{place.partition} stood still at {behind[place]}, its consumer is made anew"
+                log.warning("projections of %s: %s", self.service, self.stuck)
+                return
+            before = behind
 
     def _subscribe(self, broker: KafkaBroker, projection: Projection) -> None:
         subscriber = broker.subscriber(
@@ -111,8 +146,12 @@ class Projector:
         )
 
         async def fold(message: Any) -> None:
-            if not await self._fold(projection, message.raw_message):
-                return
+            self._folding += 1
+            try:
+                if not await self._fold(projection, message.raw_message):
+                    return
+            finally:
+                self._folding -= 1
             with contextlib.suppress(KafkaError):  # a rebalance: the next owner folds the same again, which changes nothing
                 await message.ack()
 
@@ -121,7 +160,7 @@ class Projector:
     async def _start(self, broker: KafkaBroker) -> None:
         while True:
             try:
-                return await broker.start()
+                return await _started(broker)
             except (KafkaError, OSError) as error:
                 log.warning("projections of %s wait for Kafka: %s", self.service, error)
                 await asyncio.sleep(2.0)
@@ -133,7 +172,7 @@ class Projector:
         while not self._stopping.is_set():
             try:
                 await self._fold_once(projection, records)
-                self.halted = ""
+                self.halted = self.stuck = ""
                 return True
             except Exception as error:
                 failures += 1
@@ -188,6 +227,26 @@ class Projector:
         now = await connection.scalar(_NOW)
         origin = f"{letter.record.topic}/{letter.record.partition}"
         await self.outbox.append_built(connection, origin, DEAD_LETTERS.name, lambda envelope: dead_letter(letter, envelope, now))
+
+
+async def _started(broker: KafkaBroker) -> None:
+    """FastStream makes its own consumers at connect; ours is one that no record can stop."""
+    await broker.connect()
+    config = broker.config.broker_config
+    assert isinstance(config.builder, functools.partial), "FastStream keeps what consumers are made with in a partial"
+    config.builder = functools.partial(Consumer, **config.builder.keywords)
+    await broker.start()
+
+
+async def _behind(broker: KafkaBroker) -> dict[TopicPartition, int]:
+    """Where records wait at the broker behind what was read, for every assigned partition."""
+    found: dict[TopicPartition, int] = {}
+    async with asyncio.timeout(STUCK_SECONDS):
+        for consumer in [one for subscriber in broker.subscribers if (one := getattr(subscriber, "consumer", None))]:
+            ends = await consumer.end_offsets(list(consumer.assignment()))
+            positions = {place: await consumer.position(place) for place in ends}
+            found |= {place: at for place, at in positions.items() if at < ends[place]}
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ def application(settings: Settings, records: Records | None = None) -> FastAPI:
     platform = Platform.open(settings, "inventory")
     source = records or Records(settings.allocator_url)
     projector = Projector("inventory", settings.bootstrap, platform.engine, platform.outbox, projections(platform))
-    platform.conditions["projections"] = lambda: projector.halted or "running"
+    platform.conditions["projections"] = projector.condition
 
     @asynccontextmanager
     async def background() -> AsyncIterator[None]:

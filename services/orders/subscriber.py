@@ -13,10 +13,10 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from shared import metrics
+from shared.consumer import Consumer
 from shared.database import Fault, classify
 from shared.kafka import SESSION_MS, group_settings, stop_client
 from shared.partitions.model import InputRecord
@@ -62,7 +62,7 @@ class Subscriber:
         failures = 0
         while True:
             settings = group_settings(self._bootstrap, self._group, self._session_ms)
-            consumer: Any = AIOKafkaConsumer(*self._topics, **settings)  # aiokafka has no types
+            consumer: Any = Consumer(*self._topics, **settings)  # aiokafka has no types
             started = time.monotonic()
             try:
                 await consumer.start()

@@ -8,8 +8,9 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
+from shared.consumer import Consumer
 from shared.kafka import WorldChanged, consumer_settings, stop_client
 from shared.partitions.model import PartitionId, Position
 from shared.partitions.partition import digest
@@ -52,7 +53,7 @@ class Inspector:
 
     async def _open(self) -> Any:
         if self._consumer is None:
-            consumer = AIOKafkaConsumer(**consumer_settings(self._bootstrap))
+            consumer = Consumer(**consumer_settings(self._bootstrap))
             await consumer.start()
             self._consumer = consumer
         return self._consumer

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from shared.consumer import Consumer
 from shared.kafka import consumer_settings, stop_client
 from shared.partitions.model import InputRecord
 
@@ -66,7 +67,7 @@ class LogReader:
     async def run(self) -> None:
         """Read until cancelled. A consumer that fails is thrown away and made anew."""
         while True:
-            consumer = AIOKafkaConsumer(**reader_settings(self._bootstrap))
+            consumer = Consumer(**reader_settings(self._bootstrap))
             try:
                 await consumer.start()
                 self._changed.set()

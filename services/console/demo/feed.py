@@ -8,10 +8,11 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from services.console.demo.tally import Tally, Telling
+from shared.consumer import Consumer
 from shared.kafka import KafkaUnreachable, consumer_settings, stop_client
 from shared.schemas.events import AllocationChanged, StockCommandRefused, StockMoved
 from shared.schemas.topics import ALLOCATIONS, MOVEMENTS
@@ -85,7 +86,7 @@ class Feed:
 async def reading(bootstrap: str, counts: Mapping[str, int], feed: Feed) -> AsyncIterator[Feed]:
     """Read both topics from their beginning while the block runs; `counts`: their partitions. Raises KafkaUnreachable, here or from
     whoever waits for the feed."""
-    consumer = AIOKafkaConsumer(**consumer_settings(bootstrap) | {"fetch_max_wait_ms": 50})
+    consumer = Consumer(**consumer_settings(bootstrap) | {"fetch_max_wait_ms": 50})
     try:
         await consumer.start()
     except (KafkaError, OSError) as error:
@@ -102,7 +103,7 @@ async def reading(bootstrap: str, counts: Mapping[str, int], feed: Feed) -> Asyn
         await stop_client(consumer)
 
 
-async def _pump(consumer: AIOKafkaConsumer, feed: Feed) -> None:
+async def _pump(consumer: Consumer, feed: Feed) -> None:
     while True:
         fetched = await consumer.getmany(timeout_ms=POLL_MS)
         at = time.monotonic()
