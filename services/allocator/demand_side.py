@@ -1,4 +1,4 @@
-"""The demand side as a state partition's business: which demands are in memory, which deadlines are due, what is to be saved.
+"""The demand side as a state partition's business: which demands are in memory, which deadlines are due, what is to be saved and where.
 
 Decides nothing itself: that is `core.demand`.
 """
@@ -12,19 +12,21 @@ from services.allocator.core.demand.fold import DemandFold, ForgottenDemand
 from services.allocator.core.demand.state import DemandState
 from services.allocator.core.policy import DemandSettings
 from services.allocator.core.rules_hash import rules_hash
+from services.allocator.demand_under_way import UnderWay
 from services.allocator.store.demand_encoding import from_row, to_row
-from services.allocator.store.demand_ports import DemandStorage
+from services.allocator.store.demand_ports import DemandStorage, Page, newest, not_outdated
 from shared.partitions.model import InputRecord, PartitionId, Send
 from shared.partitions.partition import Halted
 from shared.schemas.events import AllocationChanged, AllocationRunChanged, Demand, DemandEvent, OrderChanged
 from shared.schemas.topics import ALLOCATIONS, ORDERS, OUTCOMES, RESERVATIONS
-from shared.schemas.values import MAX_UNITS, DemandKind, merchant_of, sku_key
+from shared.schemas.values import MAX_UNITS, DemandKind, merchant_of
 from shared.schemas.wire import BadRecord, decode, header_map
 
 _ACCEPTED = {
     ORDERS.name: frozenset({"order_changed", "allocation_run_changed"}),
     OUTCOMES.name: frozenset({"outcomes.pack", "outcome", "wake"}),
 }
+_OURS = f"{DemandKind.SALES_ORDER.value}/"
 DUE_AT_ONCE = 500
 """Deadlines taken in one batch; after an outage all are due, and the next batch goes on with those that are left."""
 
@@ -40,24 +42,29 @@ class DemandSide:
         self.rules_hash = rules_hash(settings.policy, settings.timing)
         self._partition = -1
         self._recent = _Recent(settings.cached_lines)
+        self._under_way = UnderWay(settings.cached_lines, (), ())
         self._deadlines = _Deadlines(())
-        self._changed: list[DemandState] = []
-        self._new: set[str] = set()
+        self._fold: DemandFold | None = None
+        self._unknown: set[str] = set()
 
     def decode(self, record: InputRecord) -> tuple[Any, ...]:
         """See the port."""
         messages = decode(record.value, header_map(record.headers), _ACCEPTED[record.topic])
+        if record.topic == OUTCOMES.name:
+            return messages
         for message in messages:
             if isinstance(message, OrderChanged):
                 _check(message.demand)
-        return tuple(message for message in messages if not isinstance(message, AllocationRunChanged))  # of bulk runs: not for us
+        return tuple([message for message in messages if not isinstance(message, AllocationRunChanged)])  # of bulk runs: not for us
 
     async def resume(self, partition: PartitionId) -> None:
         """See the port."""
         self._partition = partition.number
         self._recent = _Recent(self._settings.cached_lines)
-        self._changed, self._new = [], set()
+        self._fold, self._unknown = None, set()
+        self._under_way = await self._stored_pages()
         self._deadlines = _Deadlines(await self._storage.deadlines(partition.number))
+        self._deadlines.note(self._under_way.states())  # one that waits has none, whatever its row says
 
     def next_deadline(self) -> datetime | None:
         """See the port."""
@@ -66,7 +73,7 @@ class DemandSide:
     async def decide(self, messages: Sequence[DemandEvent], now: datetime) -> list[Send]:
         """See the port. Raises Halted where the stock side answers a demand that this database does not know."""
         states = await self._load(_demands_of(messages), {})
-        stored = set(states)
+        known = set(states)
         fold = DemandFold(states, now, self._settings.policy, self._settings.timing)
         try:
             fold.fold(messages)
@@ -76,30 +83,39 @@ class DemandSide:
         due = self._deadlines.due(now, DUE_AT_ONCE)
         if due:
             await self._load(due, states)
-            stored.update(due)
+            known.update(due)
             fold.expire(due)
             self._deadlines.note(fold.states[demand] for demand in due)
         fold.tell()
-        self._changed, self._new = list(fold.changed.values()), fold.changed.keys() - stored
+        self._fold, self._unknown = fold, fold.changed.keys() - known
         self._recent.keep(fold.states)
         return [_send(message) for message in fold.sends]
 
     async def save(self) -> None:
         """See the port."""
-        new = [to_row(state) for state in self._changed if state.id in self._new]
-        old = [to_row(state) for state in self._changed if state.id not in self._new]
-        if new:
-            await self._storage.insert(self._partition, new)
-        if old:
-            await self._storage.update(self._partition, old)
-        self._changed, self._new = [], set()
+        fold, self._fold = self._fold, None
+        assert fold is not None, "decide comes before save"
+        writes = self._under_way.settle(fold.changed.values(), self._unknown, fold.waiting)
+        if writes.turned or writes.over:
+            page = Page(writes.page, list(map(to_row, writes.waiting))) if writes.turned else None
+            await self._storage.turn(self._partition, page, writes.over)
+        if writes.new:
+            await self._storage.insert(self._partition, writes.page, list(map(to_row, writes.new)))
+        if writes.old:
+            await self._storage.update(self._partition, writes.page, list(map(to_row, writes.old)))
+
+    async def _stored_pages(self) -> UnderWay:
+        pages = await self._storage.pages(self._partition)
+        found = newest(pages)
+        waiting = not_outdated(found, await self._storage.outdated_to(self._partition, list(found)))
+        return UnderWay(self._settings.cached_lines, pages, waiting)
 
     async def _load(self, demands: Iterable[str], states: dict[str, DemandState]) -> dict[str, DemandState]:
         """Add those that exist to `states`, from memory or else from storage."""
         missing = []
         for demand in demands:
             if demand not in states:
-                state = self._recent.get(demand)
+                state = self._recent.get(demand) or self._under_way.get(demand)
                 if state is None:
                     missing.append(demand)
                 else:
@@ -124,8 +140,9 @@ class _Recent:
 
     def keep(self, states: dict[str, DemandState]) -> None:
         """Only what is saved with this very batch may be kept."""
-        self._young.update(states)
-        self._lines += sum([len(state.terms.lines) for state in states.values()])
+        young = self._young
+        self._lines += sum([len(state.terms.lines) for demand, state in states.items() if demand not in young])
+        young.update(states)
         if self._lines > self._half:
             self._old, self._young, self._lines = self._young, {}, 0
 
@@ -170,16 +187,16 @@ def _demands_of(messages: Iterable[DemandEvent]) -> dict[str, None]:
 def _send(message: Any) -> Send:
     if isinstance(message, AllocationChanged):
         return Send(ALLOCATIONS.name, message.demand, message)
-    return Send(RESERVATIONS.name, sku_key(message.merchant, message.sku), message)
+    return Send(RESERVATIONS.name, f"{message.merchant}/{message.sku}", message)
 
 
 def _check(demand: Demand) -> None:
     """What the schema alone can not say."""
-    if not demand.id.startswith(f"{DemandKind.SALES_ORDER.value}/"):
+    if not demand.id.startswith(_OURS):
         raise BadRecord(f"not a {DemandKind.SALES_ORDER.value}; send it on the topic of its kind", "demand.id")
     if merchant_of(demand.id) != demand.merchant:
         raise BadRecord("names another merchant than demand.merchant", "demand.id")
-    if len(demand.lines) > 1:
+    if len(demand.lines) > 1 and sum([line.units for line in demand.lines]) > MAX_UNITS:
         units: dict[str, int] = {}
         for line in demand.lines:
             units[line.sku] = units.get(line.sku, 0) + line.units

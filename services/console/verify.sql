@@ -151,17 +151,23 @@ HAVING f.fill = 'partial' OR sum(free.units) >= f.waiting_units;
 -- check: no reservation knows an attempt that its demand never made
 SELECT count(*) FROM allocator.reservation;
 SELECT v.demand, v.sku, v.attempt, d.attempt AS demand_attempt
-  FROM allocator.reservation v LEFT JOIN allocator.demand d USING (demand)
+  FROM allocator.reservation v LEFT JOIN allocator.demand_now d USING (demand)
  WHERE d.demand IS NULL OR v.attempt > d.attempt;
 
+-- check: what a page says of a demand is no older than its row
+SELECT count(*) FROM allocator.demand_page;
+SELECT n.demand, n.page, n.partition, n.version, n.attempt, d.partition AS row_partition, d.version AS row_version, d.attempt AS row_attempt
+  FROM allocator.demand_now n JOIN allocator.demand d USING (demand)
+ WHERE n.partition <> d.partition OR n.version < d.version OR n.attempt < d.attempt;
+
 -- check: every demand is its merchant's
-SELECT count(*) FROM allocator.demand;
-SELECT demand, merchant FROM allocator.demand WHERE split_part(demand, '/', 2) <> merchant;
+SELECT count(*) FROM allocator.demand_now;
+SELECT demand, merchant FROM allocator.demand_now WHERE split_part(demand, '/', 2) <> merchant;
 
 -- check: what a line holds, waits for and has consumed is what its demand wants, on the demand's terms
 SELECT count(*) FROM allocator.reservation;
 SELECT d.demand, v.sku, l.units AS wanted, v.reserved_units, v.waiting_units, v.consumed_units, v.priority, v.demanded_at, v.fill
-  FROM allocator.demand d
+  FROM allocator.demand_now d
  CROSS JOIN LATERAL (SELECT one ->> 0 AS sku, (one ->> 1)::bigint AS units, ARRAY(SELECT json_array_elements_text(one -> 2)) AS warehouses
                        FROM json_array_elements(d.state -> 'lines') AS one) l
   JOIN allocator.reservation v ON (v.demand, v.sku, v.alternative) = (d.demand, l.sku, coalesce(d.state ->> 'alternative', ''))
@@ -171,9 +177,9 @@ SELECT d.demand, v.sku, l.units AS wanted, v.reserved_units, v.waiting_units, v.
         OR v.fill <> d.state ->> 'fill' OR v.strategy <> d.state ->> 'strategy');
 
 -- check: what a demand has seen of a reservation is what that reservation was
-SELECT count(*) FROM allocator.demand;
+SELECT count(*) FROM allocator.demand_now;
 SELECT d.demand, s.one ->> 0 AS sku, s.one ->> 2 AS seen_attempt, s.one ->> 3 AS seen_version, v.attempt, v.version
-  FROM allocator.demand d CROSS JOIN LATERAL json_array_elements(d.state -> 'seen') AS s (one)
+  FROM allocator.demand_now d CROSS JOIN LATERAL json_array_elements(d.state -> 'seen') AS s (one)
   LEFT JOIN allocator.reservation v ON (v.demand, v.sku, v.alternative) = (d.demand, s.one ->> 0, s.one ->> 1)
  WHERE v.demand IS NULL OR ((s.one ->> 2)::bigint, (s.one ->> 3)::bigint) > (v.attempt, v.version)
     OR ((s.one ->> 2)::bigint, (s.one ->> 3)::bigint) = (v.attempt, v.version)
@@ -181,10 +187,14 @@ SELECT d.demand, s.one ->> 0 AS sku, s.one ->> 2 AS seen_attempt, s.one ->> 3 AS
         <> (v.reserved_units, v.flagged_units, v.waiting_units, v.consumed_units, v.pending)
         OR (s.one ->> 9)::bigint IS DISTINCT FROM v.mark);
 
+-- check when settled: no page holds a demand
+SELECT count(*) FROM allocator.demand_page;
+SELECT partition, number AS page, one ->> 0 AS demand FROM allocator.demand_page CROSS JOIN LATERAL json_array_elements(demands::json) AS one;
+
 -- check when settled: every demand has seen the present state of its reservations
 SELECT count(*) FROM allocator.reservation;
 SELECT d.demand, v.sku, v.attempt, v.version, s.attempt AS seen_attempt, s.version AS seen_version
-  FROM allocator.reservation v JOIN allocator.demand d USING (demand)
+  FROM allocator.reservation v JOIN allocator.demand_now d USING (demand)
   LEFT JOIN LATERAL (SELECT (one ->> 2)::bigint AS attempt, (one ->> 3)::bigint AS version FROM json_array_elements(d.state -> 'seen') AS one
                       WHERE (one ->> 0, one ->> 1) = (v.sku, v.alternative)) s ON true
  WHERE v.live AND (s.attempt, s.version) IS DISTINCT FROM (v.attempt, v.version);
@@ -192,19 +202,19 @@ SELECT d.demand, v.sku, v.attempt, v.version, s.attempt AS seen_attempt, s.versi
 -- check when settled: no reservation is left of an attempt that is over
 SELECT count(*) FROM allocator.reservation WHERE live;
 SELECT v.demand, v.sku, v.attempt, d.attempt AS demand_attempt, d.status, v.reserved_units, v.waiting_units, v.pending
-  FROM allocator.reservation v JOIN allocator.demand d USING (demand)
+  FROM allocator.reservation v JOIN allocator.demand_now d USING (demand)
  WHERE v.live AND (d.status IN ('released', 'closed', 'consumed') OR v.attempt <> d.attempt OR v.pending AND d.status <> 'trying');
 
 -- check when settled: every wish has been acted on
-SELECT count(*) FROM allocator.demand;
-SELECT demand, wish, status FROM allocator.demand
+SELECT count(*) FROM allocator.demand_now;
+SELECT demand, wish, status FROM allocator.demand_now
  WHERE wish = 'closed' AND status NOT IN ('closed', 'consumed') OR wish = 'nothing' AND status NOT IN ('released', 'closed', 'consumed')
     OR wish = 'stock' AND status = 'released';
 
 -- check when settled: a reservation is marked as being picked exactly where its demand is
 SELECT count(*) FROM allocator.reservation WHERE mark IS NOT NULL;
 SELECT v.demand, v.sku, v.mark, d.state ->> 'mark' AS demand_mark, d.state ->> 'picking' AS picking
-  FROM allocator.reservation v JOIN allocator.demand d USING (demand)
+  FROM allocator.reservation v JOIN allocator.demand_now d USING (demand)
  WHERE v.live AND CASE WHEN d.state ->> 'picking' IN ('confirmed', 'consuming') THEN v.mark IS DISTINCT FROM (d.state ->> 'mark')::bigint
                        WHEN d.state ->> 'picking' = 'marking' THEN false
                        ELSE v.mark IS NOT NULL END;
@@ -292,7 +302,7 @@ SELECT d.topic, d.partition, d.record_offset, p.next_offset
 SELECT count(*) FROM orders.sales_order;
 SELECT d.demand, o.version AS order_version, d.version AS allocator_knows, d.told_version, o.allocation_version AS order_knows
   FROM orders.sales_order o
-  JOIN (SELECT demand, version, coalesce((state ->> 'told_version')::bigint, 0) AS told_version FROM allocator.demand) d
+  JOIN (SELECT demand, version, coalesce((state ->> 'told_version')::bigint, 0) AS told_version FROM allocator.demand_now) d
        ON d.demand = concat_ws('/', 'sales-order', o.merchant, o.number)
  WHERE d.version > o.version OR o.allocation_version > d.told_version;
 
@@ -300,7 +310,7 @@ SELECT d.demand, o.version AS order_version, d.version AS allocator_knows, d.tol
 SELECT count(*) FROM orders.sales_order;
 SELECT d.demand, o.version AS order_version, d.version AS allocator_knows, d.told_version, o.allocation_version AS order_knows
   FROM orders.sales_order o
-  JOIN (SELECT demand, version, coalesce((state ->> 'told_version')::bigint, 0) AS told_version FROM allocator.demand) d
+  JOIN (SELECT demand, version, coalesce((state ->> 'told_version')::bigint, 0) AS told_version FROM allocator.demand_now) d
        ON d.demand = concat_ws('/', 'sales-order', o.merchant, o.number)
  WHERE d.version <> o.version OR o.allocation_version <> d.told_version;
 
@@ -308,7 +318,7 @@ SELECT d.demand, o.version AS order_version, d.version AS allocator_knows, d.tol
 SELECT count(*) FROM orders.line;
 SELECT l.merchant, l.number, l.sku, l.reserved_units, v.reserved, l.flagged_units, v.flagged, l.waiting_units, v.waiting, l.consumed_units, v.consumed
   FROM orders.line l
-  JOIN allocator.demand d ON d.demand = concat_ws('/', 'sales-order', l.merchant, l.number)
+  JOIN allocator.demand_now d ON d.demand = concat_ws('/', 'sales-order', l.merchant, l.number)
   LEFT JOIN (SELECT demand, sku, sum(reserved_units) AS reserved, sum(flagged_units) AS flagged, sum(waiting_units) AS waiting,
                     sum(consumed_units) AS consumed
                FROM allocator.reservation GROUP BY 1, 2) v ON (v.demand, v.sku) = (d.demand, l.sku)

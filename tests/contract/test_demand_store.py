@@ -18,12 +18,16 @@ from services.allocator.store import demand_tables
 from services.allocator.store.demand import DemandRowsMissing, PostgresDemandStorage
 from services.allocator.store.demand_encoding import from_row, to_row
 from services.allocator.store.demand_memory import MemoryDemandStorage
-from services.allocator.store.demand_ports import DemandRow, DemandStorage
+from services.allocator.store.demand_ports import DemandRow, DemandStorage, Page
 from shared.partitions.memory import MemoryDatabase, MemoryPartitionStore
 from shared.schemas.events import Holder, Outcome, Remedy, Shortage
 from shared.schemas.values import Fill, Piece, Strategy, Wish
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+_COLUMNS = """
+SELECT column_name, data_type, is_nullable = 'YES' AS nullable FROM information_schema.columns
+ WHERE table_schema = 'allocator' AND table_name = $1 ORDER BY ordinal_position
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +77,14 @@ def row(number: int, **changed: Any) -> DemandRow:
 async def test_rows_come_back_as_they_were_stored(backend: Backend) -> None:
     rows = [row(1), row(2, status="trying", deadline_at=NOON), row(3, status="closed", wish="closed", closed_at=NOON)]
     async with committed(backend) as storage:
-        await storage.insert(3, rows)
+        await storage.insert(3, 1, rows)
     assert sorted(await backend.storage.load(3, [one.demand for one in rows])) == rows
 
 
 async def test_only_existing_demands_of_the_own_partition_are_loaded_each_once(backend: Backend) -> None:
     async with committed(backend) as storage:
-        await storage.insert(3, [row(1)])
-        await storage.insert(4, [row(2)])
+        await storage.insert(3, 1, [row(1)])
+        await storage.insert(4, 1, [row(2)])
     asked = [row(number).demand for number in (1, 2, 3, 1)]
     assert await backend.storage.load(3, asked) == [row(1)]
     assert await backend.storage.load(3, []) == []
@@ -89,18 +93,18 @@ async def test_only_existing_demands_of_the_own_partition_are_loaded_each_once(b
 async def test_a_changed_row_replaces_the_old_one_and_no_other(backend: Backend) -> None:
     changed = row(1, status="backoff", wish="picking", version=2, attempt=5, deadline_at=NOON, state='{"lines":[],"told":"x"}')
     async with committed(backend) as storage:
-        await storage.insert(3, [row(1), row(2)])
+        await storage.insert(3, 1, [row(1), row(2)])
     async with committed(backend) as storage:
-        await storage.update(3, [changed])
+        await storage.update(3, 1, [changed])
     assert sorted(await backend.storage.load(3, [row(1).demand, row(2).demand])) == [changed, row(2)]
 
 
 async def test_a_transaction_sees_its_own_writes_and_a_rollback_undoes_them(backend: Backend) -> None:
     async with committed(backend) as storage:
-        await storage.insert(3, [row(1)])
+        await storage.insert(3, 1, [row(1)])
     await backend.begin()
-    await backend.storage.insert(3, [row(2)])
-    await backend.storage.update(3, [row(1, version=2)])
+    await backend.storage.insert(3, 1, [row(2)])
+    await backend.storage.update(3, 1, [row(1, version=2)])
     assert sorted(await backend.storage.load(3, [row(1).demand, row(2).demand])) == [row(1, version=2), row(2)]
     await backend.rollback()
     assert await backend.storage.load(3, [row(1).demand, row(2).demand]) == [row(1)]
@@ -109,20 +113,77 @@ async def test_a_transaction_sees_its_own_writes_and_a_rollback_undoes_them(back
 async def test_deadlines_are_those_of_the_own_partition(backend: Backend) -> None:
     later = NOON + timedelta(microseconds=1)
     async with committed(backend) as storage:
-        await storage.insert(3, [row(1, status="trying", deadline_at=later), row(2), row(3, status="backoff", deadline_at=NOON)])
-        await storage.insert(4, [row(4, status="trying", deadline_at=NOON)])
+        await storage.insert(3, 1, [row(1, status="trying", deadline_at=later), row(2), row(3, status="backoff", deadline_at=NOON)])
+        await storage.insert(4, 1, [row(4, status="trying", deadline_at=NOON)])
     assert sorted(await backend.storage.deadlines(3)) == [(NOON, row(3).demand), (later, row(1).demand)]
     async with committed(backend) as storage:
-        await storage.update(3, [row(3)])
+        await storage.update(3, 1, [row(3)])
     assert await backend.storage.deadlines(3) == [(later, row(1).demand)]
+
+
+async def test_pages_come_back_as_they_were_written_oldest_first_and_only_those_of_the_own_partition(backend: Backend) -> None:
+    first, second = Page(9, [row(1), row(2, wish="picking", version=3)]), Page(10, [row(1, state='{"lines":["\\"é"]}')])
+    async with committed(backend) as storage:
+        await storage.turn(3, second, ())
+        await storage.turn(3, first, ())
+        await storage.turn(4, Page(9, [row(3)]), ())
+    assert await backend.storage.pages(3) == [first, second]
+    assert await backend.storage.pages(4) == [Page(9, [row(3)])]
+    assert await backend.storage.pages(5) == []
+
+
+async def test_pages_that_are_over_are_gone_and_no_others_and_one_can_be_left_blank(backend: Backend) -> None:
+    async with committed(backend) as storage:
+        for number in (1, 2, 3):
+            await storage.turn(3, Page(number, [row(number)]), ())
+        await storage.turn(4, Page(1, [row(4)]), ())
+    await backend.begin()
+    await backend.storage.turn(3, None, [1, 2, 3])
+    await backend.rollback()
+    async with committed(backend) as storage:
+        await storage.turn(3, Page(4, [row(1)]), [1, 3])
+        await storage.turn(3, None, [4])
+        await storage.turn(3, Page(5, [row(5)]), ())
+        await storage.turn(3, Page(5, []), ())
+    assert await backend.storage.pages(3) == [Page(2, [row(2)]), Page(5, [])]
+    assert await backend.storage.pages(4) == [Page(1, [row(4)])]
+
+
+async def test_a_row_remembers_up_to_which_page_it_is_the_newer_one(backend: Backend) -> None:
+    async with committed(backend) as storage:
+        await storage.insert(3, 0, [row(1)])
+        await storage.insert(3, 7, [row(2)])
+        await storage.insert(4, 7, [row(3)])
+    async with committed(backend) as storage:
+        await storage.update(3, 8, [row(1)])
+    asked = [row(number).demand for number in (1, 2, 3, 4)]
+    assert await backend.storage.outdated_to(3, asked) == {row(1).demand: 8, row(2).demand: 7}
+
+
+@pytest.mark.integration
+async def test_every_demand_as_it_is_now_is_its_row_or_what_a_newer_page_says(database: str) -> None:
+    connection = await asyncpg.connect(database)
+    storage = PostgresDemandStorage(connection)
+    now = "SELECT demand, merchant, status, wish, version, attempt, deadline_at, closed_at, state FROM allocator.demand_now"
+    newer, newest = row(1, version=2), row(1, version=3, wish="picking")
+    try:
+        await storage.insert(3, 4, [row(1, status="trying", deadline_at=NOON), row(2, version=5)])
+        for page in (Page(4, [row(1, version=1), row(2)]), Page(5, [newer, row(3)]), Page(6, [newest])):
+            await storage.turn(3, page, ())
+        found = [DemandRow(*one) for one in await connection.fetch(now)]
+        columns = await connection.fetch("SELECT partition, page FROM allocator.demand_now ORDER BY demand")
+    finally:
+        await connection.close()
+    assert sorted(found) == [newest, row(2, version=5), row(3)]
+    assert [tuple(one) for one in columns] == [(3, 6), (3, 4), (3, 5)]
 
 
 async def test_storing_a_demand_twice_is_an_error(backend: Backend) -> None:
     async with committed(backend) as storage:
-        await storage.insert(3, [row(1)])
+        await storage.insert(3, 1, [row(1)])
     await backend.begin()
     with pytest.raises((ValueError, asyncpg.UniqueViolationError)):
-        await backend.storage.insert(3, [row(2), row(1)])
+        await backend.storage.insert(3, 1, [row(2), row(1)])
     await backend.rollback()
     assert await backend.storage.load(3, [row(2).demand]) == []
 
@@ -130,10 +191,10 @@ async def test_storing_a_demand_twice_is_an_error(backend: Backend) -> None:
 @pytest.mark.parametrize("partition", [3, 4])
 async def test_changing_a_demand_that_is_not_there_is_an_error(backend: Backend, partition: int) -> None:
     async with committed(backend) as storage:
-        await storage.insert(3, [row(1)])
+        await storage.insert(3, 1, [row(1)])
     await backend.begin()
     with pytest.raises((ValueError, DemandRowsMissing)):
-        await backend.storage.update(partition, [row(1, version=2), row(2)])
+        await backend.storage.update(partition, 1, [row(1, version=2), row(2)])
     await backend.rollback()
     assert await backend.storage.load(3, [row(1).demand]) == [row(1)]
 
@@ -141,7 +202,7 @@ async def test_changing_a_demand_that_is_not_there_is_an_error(backend: Backend,
 async def test_a_demand_with_everything_in_it_comes_back_equal(backend: Backend) -> None:
     state = _full()
     async with committed(backend) as storage:
-        await storage.insert(3, [to_row(state)])
+        await storage.insert(3, 1, [to_row(state)])
     (found,) = await backend.storage.load(3, [state.id])
     assert from_row(found) == state
 
@@ -150,7 +211,7 @@ async def test_a_demand_with_nothing_in_it_comes_back_equal(backend: Backend) ->
     terms = Terms((TermLine("A", 1, ("w",)),), Fill.PARTIAL, Strategy.FEFO, 0, NOON)
     state = DemandState("sales-order/acme/SO-1", "acme", terms, version=1)
     async with committed(backend) as storage:
-        await storage.insert(3, [to_row(state)])
+        await storage.insert(3, 1, [to_row(state)])
     (found,) = await backend.storage.load(3, [state.id])
     assert from_row(found) == state
 
@@ -171,20 +232,17 @@ async def test_the_database_refuses_rows_that_can_not_be(database: str, changed:
     connection = await asyncpg.connect(database)
     try:
         with pytest.raises(asyncpg.CheckViolationError) as refused:
-            await PostgresDemandStorage(connection).insert(3, [row(1, **changed)])
+            await PostgresDemandStorage(connection).insert(3, 1, [row(1, **changed)])
         assert refused.value.constraint_name == constraint
     finally:
         await connection.close()
 
 
 @pytest.mark.integration
-async def test_the_table_is_what_the_migration_made(database: str) -> None:
+async def test_the_tables_are_what_the_migrations_made(database: str) -> None:
     connection = await asyncpg.connect(database)
     try:
-        found = await connection.fetch(
-            "SELECT column_name, data_type, is_nullable = 'YES' AS nullable FROM information_schema.columns"
-            " WHERE table_schema = 'allocator' AND table_name = 'demand' ORDER BY ordinal_position"
-        )
+        columns = {name: await connection.fetch(_COLUMNS, name) for name in ("demand", "demand_page")}
         index = await connection.fetchval("SELECT indexdef FROM pg_indexes WHERE indexname = 'demand_deadline'")
     finally:
         await connection.close()
@@ -196,11 +254,11 @@ async def test_the_table_is_what_the_migration_made(database: str) -> None:
         "JSON": "json",
         "TIMESTAMP WITH TIME ZONE": "timestamp with time zone",
     }
-    table = demand_tables.demand
-    assert [tuple(one) for one in found] == [
-        (column.name, names[column.type.compile(dialect)], bool(column.nullable)) for column in table.columns
-    ]
-    (declared,) = table.indexes
+    for table in (demand_tables.demand, demand_tables.demand_page):
+        assert [tuple(one) for one in columns[table.name]] == [
+            (column.name, names[column.type.compile(dialect)], bool(column.nullable)) for column in table.columns
+        ]
+    (declared,) = demand_tables.demand.indexes
     made = str(CreateIndex(declared).compile(dialect=dialect))
     assert _plain(made) == _plain(str(text(index)))
 

@@ -41,6 +41,10 @@ RECORD = "UPDATE allocator.stock_record SET {} WHERE sku = 'MUG' AND bin = 'A-1'
 MOVEMENT = "UPDATE allocator.movement SET {} WHERE command_id = 'r-1'"
 RESERVATION = "UPDATE allocator.reservation SET {} WHERE demand = 'sales-order/acme/whole'"
 DEMAND = "UPDATE allocator.demand SET {} WHERE demand = 'sales-order/acme/whole'"
+PAGE = """
+INSERT INTO allocator.demand_page
+SELECT partition, page + 1000, json_build_array(json_build_array(demand, merchant, status, wish, version, {}, NULL, NULL, state::text))
+  FROM allocator.demand WHERE demand = 'sales-order/acme/whole'"""
 WAITS = "UPDATE allocator.reservation SET {} WHERE demand = 'sales-order/acme/waits'"
 GONE = "UPDATE allocator.reservation SET {} WHERE demand = 'sales-order/acme/gone'"
 MUGS = "UPDATE allocator.sku_queue SET {} WHERE sku = 'MUG'"
@@ -164,6 +168,8 @@ SPOILED = (
     ),
     # demands
     Spoiled("another merchant's", DEMAND.format("merchant = 'bolt'"), "every demand is its merchant's", "bolt"),
+    Spoiled("a page from before", PAGE.format("attempt - 1"), "what a page says of a demand is no older than its row", "row_attempt 1"),
+    Spoiled("a page that is left", PAGE.format("attempt"), "no page holds a demand", "whole"),
     Spoiled("fewer attempts", DEMAND.format("attempt = 0"), NEVER_MADE, "whole"),
     Spoiled("closed, and holding", DEMAND.format("status = 'closed', wish = 'closed'"), OVER, "whole"),
     Spoiled("a wish that nobody heard", DEMAND.format("wish = 'nothing'"), "every wish has been acted on", "whole"),

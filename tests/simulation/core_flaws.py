@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from services.allocator import demand_side
+from services.allocator import demand_side, demand_under_way
 from services.allocator.core import policy
 from services.allocator.core.demand import attempts, picking
 from services.allocator.core.demand import fold as demand_fold
@@ -18,6 +18,7 @@ from services.allocator.core.stock import fold as stock_fold
 from services.allocator.core.stock.choosing import free_by_warehouse
 from services.allocator.core.stock.draft import Draft
 from services.allocator.core.stock.state import Reservation, StockRecord
+from services.allocator.store import demand_ports
 from shared.schemas.commands import MarkPicking, Release, ReturnBaton
 from tests.simulation.flaw import Change, Flaw
 
@@ -132,6 +133,7 @@ def _unsorted(lines: Any, fallback: Any, alternative: str) -> Any:
 
 
 _MERGED = policy._merged
+_NOT_OUTDATED = demand_ports.not_outdated
 _RETURN = attempts.return_batons
 _START = attempts._start
 _SHORT = attempts.fall_short
@@ -172,6 +174,14 @@ def _old_versions(self: Any, demand: Any) -> None:
 
 _DEMAND = demand_fold.DemandFold._demand
 
+
+def _numbers_begin_anew(self: Any, budget: int, pages: Any, waiting: Any) -> None:
+    _UNDER_WAY(self, budget, pages, waiting)
+    self._newest = 0
+
+
+_UNDER_WAY = demand_under_way.UnderWay.__init__
+
 DEMAND_FLAWS: tuple[type[Flaw], ...] = (
     flaw("ChainsAreNotSorted", (policy, "_merged", _unsorted)),
     flaw("ClosedDemandKeepsItsBaton", (attempts, "let_go", _closed_keeps_baton)),
@@ -181,6 +191,9 @@ DEMAND_FLAWS: tuple[type[Flaw], ...] = (
     flaw("UselessWakeIsDropped", (demand_fold.DemandFold, "_wake", _wake_is_dropped)),
     flaw("OldVersionsCount", (demand_fold.DemandFold, "_demand", _old_versions)),
     flaw("NoDeadlines", (demand_side._Deadlines, "note", nothing)),
+    flaw("PagesAreForgotten", (demand_side, "not_outdated", lambda found, rows: [])),
+    flaw("PagesOutliveTheRow", (demand_side, "not_outdated", lambda found, rows: _NOT_OUTDATED(found, dict.fromkeys(rows, 0)))),
+    flaw("PageNumbersBeginAnew", (demand_under_way.UnderWay, "__init__", _numbers_begin_anew)),
     flaw("MarksStayBehind", (picking, "unmark", nothing)),
     flaw("LessGoesByTheChain", (attempts, "asks_for_less", lambda *_: False)),
     flaw("DeadlinesDoNotGrow", (Timing, "attempt_limit", lambda self, expiries: self.attempt)),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from services.allocator.core.demand.state import DemandState, Picking, Status
 from services.allocator.core.stock.rows import ReservationRow
 from services.allocator.store.demand_encoding import from_row
+from services.allocator.store.demand_memory import PAGES, TABLE
 from shared.schemas.values import Wish
 from tests.simulation.books import room_for
 from tests.simulation.failed import Failed
@@ -25,11 +26,15 @@ class DemandChecks:
         self._world, self._shop, self._stock = world, shop, stock
 
     def state_of(self, demand: str) -> DemandState:
-        """The committed state of a demand."""
-        found = self._world.database.table("demand").get(demand)
+        """The committed state of a demand: at rest it has a row, and no page says anything newer."""
+        found = self._world.database.table(TABLE).get(demand)
         if found is None:
             raise Failed(f"nothing is known of {demand}")
-        return from_row(found[1])
+        home, row, outdated_to = found
+        for (partition, number), page in self._world.database.table(PAGES).items():
+            if partition == home and number > outdated_to and any(one.demand == demand for one in page.rows):
+                raise Failed(f"not at rest: {demand} stands on page {number}")
+        return from_row(row)
 
     def quiet(self) -> None:
         """At rest."""

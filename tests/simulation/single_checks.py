@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from services.allocator.core.demand.state import Status
 from services.allocator.core.stock.rows import ReservationRow
 from services.allocator.store.demand_encoding import from_row
+from services.allocator.store.demand_ports import DemandRow
 from shared.partitions.model import Batch, InputRecord, PartitionId
 from shared.schemas import wire
 from shared.schemas.commands import ReserveChain, ReserveLine
@@ -104,11 +105,11 @@ def _kept(name: Sku, message: ReserveLine, before: SkuBooks, old: ReservationRow
         raise Failed(f"asked for {message.units}, had {kept}, has {new.reserved_units}: {name} {message}")
 
 
-def check_demand(message: Any, before: Any, after: Any) -> None:
+def check_demand(message: Any, before: DemandRow | None, after: DemandRow) -> None:
     """A demand that has everything and asks for less never has to wait for it."""
     if not isinstance(message, OrderChanged) or before is None:
         return
-    old, new = from_row(before[1]), from_row(after[1])
+    old, new = from_row(before), from_row(after)
     if old.status is not Status.ALLOCATED or new.terms.fill is not Fill.ALL_OR_NOTHING or old.terms.fill is not Fill.ALL_OR_NOTHING:
         return
     has = {line.sku: line.units for line in old.terms.lines}

@@ -6,7 +6,9 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from services.allocator.core.stock.rows import BatonRow, MovementRow, QueueRow, RecordRow, ReservationRow
+from services.allocator.store.demand_memory import PAGES
 from services.allocator.store.demand_memory import TABLE as DEMANDS
+from services.allocator.store.demand_ports import DemandRow
 from shared.partitions.memory import GONE
 from tests.simulation.books import Sku, SkuBooks, check_movements, check_nobody_asleep, check_sku
 from tests.simulation.single_checks import check_demand, check_reservation, only_message
@@ -23,7 +25,7 @@ class StockChecks:
     def __init__(self, world: "World") -> None:
         self.world = world
         self.skus: dict[Sku, SkuBooks] = defaultdict(SkuBooks)
-        self._demands: dict[str, Any] = {}
+        self._demands: dict[str, DemandRow] = {}
         self._known: dict[tuple[str, Any], Any] = {}
 
     def applied(self, staged: dict[str, dict[Any, Any]]) -> None:
@@ -46,10 +48,10 @@ class StockChecks:
         for name, before in touched.items():
             check_sku(name, self.skus[name], today)
             check_reservation(name, message, before, self.skus[name], today)
-        for demand, row in staged.get(DEMANDS, {}).items():
-            check_demand(message, self._demands.get(demand), row)
-            self._demands[demand] = row
-            self.world.tally["attempt expired"] += row[1].status == "backoff"
+        for row in _demand_rows(staged):
+            check_demand(message, self._demands.get(row.demand), row)
+            self._demands[row.demand] = row
+            self.world.tally["attempt expired"] += row.status == "backoff"
 
     def _book(self, row: Any, *, gone: bool) -> None:
         sku = self.skus[row.merchant, row.sku]
@@ -84,6 +86,14 @@ class StockChecks:
         for name, sku in self.skus.items():
             check_movements(name, sku)
             check_nobody_asleep(name, sku, self.today())
+
+
+def _demand_rows(staged: dict[str, dict[Any, Any]]) -> Iterator[DemandRow]:
+    """What a transaction wrote of demands, as rows or on a page."""
+    for _, row, _ in staged.get(DEMANDS, {}).values():
+        yield row
+    for page in staged.get(PAGES, {}).values():
+        yield from () if page is GONE else page.rows
 
 
 def _put(rows: dict[Any, Any], key: Any, row: Any, *, gone: bool) -> None:

@@ -42,8 +42,9 @@ def test_different_seeds_give_different_histories() -> None:
     assert len({run_seed(seed).history for seed in range(8)}) == 8
 
 
-REFUTED = ("Failed: ", "AssertionError: ", "ValueError: ")
-"""By a check of the simulation, an assertion of the product, or a constraint of the store: not by a planted bug that no longer fits."""
+REFUTED = ("Failed: ", "AssertionError: ", "ValueError: ", "Halted: ")
+"""By a check of the simulation, an assertion of the product, a constraint of the store, or a halt: not by a planted bug that no longer
+fits."""
 
 
 def first_reason(flaw: type[Flaw], business: str, seeds: int) -> str:

@@ -92,14 +92,8 @@ def resolve(demand: Demand, settings: PolicySettings) -> Terms:
     fill = demand.fill or settings.fill.get(demand.id.split("/", 1)[0], Fill.ALL_OR_NOTHING)
     fallback = _each_once(demand.warehouses or settings.merchant_warehouses.get(demand.merchant) or settings.default_warehouses)
     alternative = _alternative(demand, fallback) if fill is Fill.ALL_OR_NOTHING else ""
-    return Terms(
-        _merged(demand.lines, fallback, alternative),
-        fill,
-        demand.strategy or settings.strategy,
-        demand.priority,
-        demand.demanded_at,
-        alternative,
-    )
+    lines = _merged(demand.lines, fallback, alternative)
+    return Terms(lines, fill, demand.strategy or settings.strategy, demand.priority, demand.demanded_at, alternative)
 
 
 def _alternative(demand: Demand, fallback: tuple[str, ...]) -> str:

@@ -1,13 +1,15 @@
-"""`DemandStorage` on Postgres: table `allocator.demand`, new rows by COPY, changed ones by one UPDATE, no ORM."""
+"""`DemandStorage` on Postgres: table `allocator.demand`, new rows by COPY, changed ones by one UPDATE; table `allocator.demand_page`, a
+row for all that wait. No ORM."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
 import asyncpg
+import msgspec
 
-from services.allocator.store.demand_ports import DemandRow
+from services.allocator.store.demand_ports import DemandRow, Page
 
-_COLUMNS = ("partition", *DemandRow._fields)
+_COLUMNS = ("partition", "page", *DemandRow._fields)
 _DEADLINES = "SELECT deadline_at, demand FROM allocator.demand WHERE partition = $1 AND deadline_at IS NOT NULL"
 _LOAD = """
 SELECT demand, merchant, status, wish, version, attempt, deadline_at, closed_at, state
@@ -16,11 +18,20 @@ SELECT demand, merchant, status, wish, version, attempt, deadline_at, closed_at,
 _UPDATE = """
 UPDATE allocator.demand AS d
    SET status = n.status, wish = n.wish, version = n.version, attempt = n.attempt,
-       deadline_at = n.deadline_at, closed_at = n.closed_at, state = n.state
-  FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::timestamptz[], $8::timestamptz[], $9::json[])
+       deadline_at = n.deadline_at, closed_at = n.closed_at, state = n.state, page = $2
+  FROM unnest($3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::timestamptz[], $9::timestamptz[], $10::json[])
        AS n (demand, status, wish, version, attempt, deadline_at, closed_at, state)
  WHERE d.demand = n.demand AND d.partition = $1
 """
+_PAGES = "SELECT number, demands FROM allocator.demand_page WHERE partition = $1 ORDER BY number"
+_OUTDATED_TO = "SELECT demand, page FROM allocator.demand WHERE demand = ANY($2::text[]) AND partition = $1"
+_ADD = """
+INSERT INTO allocator.demand_page (partition, number, demands) VALUES ($1, $2, $3)
+    ON CONFLICT (partition, number) DO UPDATE SET demands = excluded.demands
+"""
+_REMOVE = "DELETE FROM allocator.demand_page WHERE partition = $1 AND number = ANY($2::bigint[])"
+
+_encode, _decode = msgspec.json.Encoder().encode, msgspec.json.Decoder(list[DemandRow]).decode
 
 
 class DemandRowsMissing(Exception):
@@ -41,15 +52,32 @@ class PostgresDemandStorage:
         """See the port."""
         return [DemandRow(*row) for row in await self._connection.fetch(_LOAD, partition, list(demands))]
 
-    async def insert(self, partition: int, rows: Sequence[DemandRow]) -> None:
+    async def insert(self, partition: int, page: int, rows: Sequence[DemandRow]) -> None:
         """See the port."""
         await self._connection.copy_records_to_table(
-            "demand", schema_name="allocator", columns=_COLUMNS, records=[(partition, *row) for row in rows]
+            "demand", schema_name="allocator", columns=_COLUMNS, records=[(partition, page, *row) for row in rows]
         )
 
-    async def update(self, partition: int, rows: Sequence[DemandRow]) -> None:
+    async def update(self, partition: int, page: int, rows: Sequence[DemandRow]) -> None:
         """See the port."""
         demand, _, *rest = map(list, zip(*rows, strict=True))
-        done = await self._connection.execute(_UPDATE, partition, demand, *rest)
+        done = await self._connection.execute(_UPDATE, partition, page, demand, *rest)
         if done != f"UPDATE {len(rows)}":
             raise DemandRowsMissing(f"demand/{partition}: {done} of {len(rows)}. {DemandRowsMissing.__doc__}")
+
+    async def pages(self, partition: int) -> list[Page]:
+        """See the port."""
+        stored = await self._connection.fetch(_PAGES, partition)
+        return [Page(number, _decode(demands)) for number, demands in stored]
+
+    async def outdated_to(self, partition: int, demands: Sequence[str]) -> dict[str, int]:
+        """See the port."""
+        return {row[0]: row[1] for row in await self._connection.fetch(_OUTDATED_TO, partition, list(demands))}
+
+    async def turn(self, partition: int, page: Page | None, over: Sequence[int]) -> None:
+        """See the port. A page is one text: a thousand demands at the price of thirty rows."""
+        if over:
+            await self._connection.execute(_REMOVE, partition, list(over))
+        if page is not None:
+            assert all(row.deadline_at is row.closed_at is None for row in page.rows), "what waits for answers has no times"
+            await self._connection.execute(_ADD, partition, page.number, _encode(page.rows).decode())

@@ -1,4 +1,4 @@
-"""The demand side's table, for queries off the hot path. Its definition is migration 0003; a test compares the two."""
+"""The demand side's tables, for queries off the hot path. Their definition is migrations 0003 and 0007; a test compares the two."""
 
 from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, Integer, MetaData, PrimaryKeyConstraint, Table, Text
 
@@ -17,6 +17,16 @@ demand = Table(
     Column("deadline_at", DateTime(timezone=True)),
     Column("closed_at", DateTime(timezone=True)),
     Column("state", JSON, nullable=False),
+    Column("page", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("demand", name="demand_pkey"),
 )
 Index("demand_deadline", demand.c.partition, demand.c.deadline_at, postgresql_where=demand.c.deadline_at.isnot(None))
+
+demand_page = Table(
+    "demand_page",
+    metadata,
+    Column("partition", Integer, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("demands", Text, nullable=False),
+    PrimaryKeyConstraint("partition", "number", name="demand_page_pkey"),
+)

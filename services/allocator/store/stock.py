@@ -21,6 +21,9 @@ from services.allocator.store import stock_sql as sql
 _FIGURES = [RecordRow._fields.index(name) for name in ("record", "on_hand", "held", "backed", "flagged", "version")]
 
 
+LIVE_AT_ONCE = 10_000
+
+
 class StockRowsMissing(Exception):
     """Rows to be changed are gone: they were removed behind the allocator's back. Restore them; nothing was written."""
 
@@ -61,8 +64,9 @@ class PostgresStockStorage:
         return [_reservation(row) for row in await self._connection.fetch(sql.RESERVATIONS, *_transposed(names))]
 
     async def live_reservations(self, skus: Sequence[SkuKey]) -> list[ReservationRow]:
-        """See the port."""
-        return [_reservation(row) for row in await self._connection.fetch(sql.LIVE, *_transposed(skus))]
+        """See the port. Read by a cursor: a million rows of one SKU in one statement would meet the time-out, again and again."""
+        cursor = self._connection.cursor(sql.LIVE, *_transposed(skus), prefetch=LIVE_AT_ONCE)
+        return [_reservation(row) async for row in cursor]
 
     async def movements(self, commands: Sequence[tuple[str, str, str]]) -> list[MovementRow]:
         """See the port."""

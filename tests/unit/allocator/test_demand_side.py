@@ -1,14 +1,18 @@
 """The demand side as a state partition's business: decoding, addresses, deadlines, what is loaded and what is saved."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
+from services.allocator.core.demand.state import DemandState
 from services.allocator.core.policy import DemandSettings
 from services.allocator.demand_side import DUE_AT_ONCE, DemandSide
+from services.allocator.demand_under_way import UnderWay
+from services.allocator.store.demand_encoding import from_row
 from services.allocator.store.demand_memory import MemoryDemandStorage
-from services.allocator.store.demand_ports import DemandRow
+from services.allocator.store.demand_ports import DemandRow, newest, not_outdated
 from shared.partitions.memory import MemoryDatabase, MemoryTransaction
 from shared.partitions.model import InputRecord, PartitionId
 from shared.partitions.partition import Halted
@@ -37,6 +41,17 @@ def order(number: int, *lines: Line, version: int = 1, fill: Fill | None = None,
 
 def reserved(number: int, units: int = 1) -> Outcome:
     return Outcome(demand=f"sales-order/acme/SO-{number:05d}", merchant="acme", sku="A", attempt=1, version=1, reserved_units=units)
+
+
+def name(number: int) -> str:
+    return f"sales-order/acme/SO-{number:05d}"
+
+
+async def of_a_successor(storage: MemoryDemandStorage, demand: str) -> DemandState | None:
+    """The demand as somebody finds it who takes over now."""
+    found = newest(await storage.pages(3))
+    waiting = UnderWay(1_000, (), not_outdated(found, await storage.outdated_to(3, list(found)))).get(demand)
+    return waiting or next((from_row(row) for row in await storage.load(3, [demand])), None)
 
 
 class Counted(MemoryDemandStorage):
@@ -106,21 +121,55 @@ async def test_an_answer_to_an_unknown_demand_halts_the_partition_and_names_the_
 
 async def test_recent_demands_are_not_loaded_again_and_others_are() -> None:
     side, storage = await a_side(DemandSettings(cached_lines=20))
-    await batch(side, [order(number) for number in range(11)])
-    await batch(side, [order(number) for number in range(11, 22)])
+    for first in (0, 11, 22):
+        await batch(side, [order(number) for number in range(first, first + 11)])
+        await batch(side, [reserved(number) for number in range(first, first + 11)])
     storage.loaded.clear()
-    await batch(side, [reserved(21), reserved(3)])
+    await batch(side, [order(number, version=2) for number in (32, 3)])
     assert storage.loaded == ["sales-order/acme/SO-00003"]
 
 
 async def test_after_a_takeover_everything_comes_from_storage() -> None:
     side, storage = await a_side()
     await batch(side, [order(1)])
+    await batch(side, [reserved(1)])
     storage.loaded.clear()
     successor = DemandSide(storage, SETTINGS)
     await successor.resume(HERE)
-    assert await batch(successor, [reserved(1)]) == [("earmark.allocations", "sales-order/acme/SO-00001", "allocation_changed")]
+    assert await batch(successor, [order(1, version=2)]) == [("earmark.allocations", "sales-order/acme/SO-00001", "allocation_changed")]
     assert storage.loaded == ["sales-order/acme/SO-00001"]
+
+
+async def test_a_demand_that_waits_for_answers_stands_on_a_page_and_gets_a_row_when_they_are_there() -> None:
+    side, storage = await a_side()
+    both = Line(sku="A", units=1), Line(sku="B", units=1)
+    await batch(side, [order(1, *both)])
+    await batch(side, [reserved(1)])
+    assert [(page.number, len(page.rows)) for page in await storage.pages(3)] == [(2, 1)]
+    assert await storage.load(3, [name(1)]) == []
+    successor = DemandSide(storage, SETTINGS)
+    await successor.resume(HERE)
+    assert [kind for *_, kind in await batch(successor, [replace(reserved(1), sku="B")])] == ["allocation_changed"]
+    assert await storage.outdated_to(3, [name(1)]) == {name(1): 2}
+    assert await of_a_successor(storage, name(1)) == from_row((await storage.load(3, [name(1)]))[0])
+
+
+async def test_a_deadline_in_the_row_of_a_demand_that_stands_on_a_newer_page_is_none() -> None:
+    side, storage = await a_side()
+    await batch(side, [order(1, fill=Fill.ALL_OR_NOTHING)])
+    await batch(side, [order(1, version=2, fill=Fill.PARTIAL)])
+    assert await storage.deadlines(3), "the row is as old as that"
+    successor = DemandSide(storage, SETTINGS)
+    await successor.resume(HERE)
+    assert successor.next_deadline() is None
+    assert await batch(successor, [], NOON + timedelta(hours=1)) == []
+
+
+async def test_where_no_lines_are_kept_in_memory_every_demand_has_its_row_at_once() -> None:
+    side, storage = await a_side(DemandSettings(cached_lines=0))
+    await batch(side, [order(1)])
+    assert await storage.pages(3) == []
+    assert len(await storage.load(3, [name(1)])) == 1
 
 
 async def test_what_was_decided_and_not_committed_is_forgotten_by_resuming() -> None:

@@ -24,7 +24,7 @@ class ForgottenDemand(Exception):
 @dataclass(slots=True)
 class DemandFold:
     """One batch. `states` must hold every demand that its messages name and that exists; new ones are added. `changed` collects, in
-    the order of the messages, those to save."""
+    the order of the messages, those to save; `waiting`, at the end, those of them whose lines are not all answered."""
 
     states: dict[str, DemandState]
     now: datetime
@@ -32,6 +32,7 @@ class DemandFold:
     timing: Timing
     sends: list[Any] = field(default_factory=list)
     changed: dict[str, DemandState] = field(default_factory=dict)
+    waiting: set[str] = field(default_factory=set)
 
     def fold(self, messages: Iterable[DemandEvent]) -> None:
         """Take the messages in order."""
@@ -62,7 +63,10 @@ class DemandFold:
         for state in self.changed.values():
             if state.picking is not Picking.NONE and not state.ended:
                 picking.advance(state, self.now, self.sends)
-            event = tell(state, self.now)
+            answered = state.answered()
+            if not answered and state.status is Status.LINES:
+                self.waiting.add(state.id)
+            event = tell(state, self.now, answered=answered)
             if event is not None:
                 self.sends.append(event)
 

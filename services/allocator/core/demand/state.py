@@ -110,10 +110,12 @@ class DemandState:
         if self.releasing or self.status is Status.TRYING:
             return False
         if self.status is Status.LINES or self.status is Status.ALLOCATED:
-            lines, alternative = self.terms.lines, self.terms.alternative
+            lines, seen, alternative, attempt = self.terms.lines, self.seen, self.terms.alternative, self.attempt
+            if len(seen) < len(lines):
+                return False
             for sku, _, _ in lines:
-                outcome = self.seen.get((sku, alternative))
-                if outcome is None or outcome.attempt != self.attempt or outcome.pending:
+                outcome = seen.get((sku, alternative))
+                if outcome is None or outcome.attempt != attempt or outcome.pending:
                     return False
         return True
 

@@ -26,16 +26,16 @@ _TOLD_AS: dict[Picking, Literal["none", "asked", "confirmed", "refused"]] = {
 }
 
 
-def decided(state: DemandState) -> bool:
+def decided(state: DemandState, *, answered: bool) -> bool:
     """Whether there is an answer: nothing that was sent is undecided. Consumption has one once all has left or one SKU refused."""
     if state.status is Status.CONSUMED:
         return True
-    return state.answered() and (state.picking is not Picking.CONSUMING or bool(state.refusals))
+    return answered and (state.picking is not Picking.CONSUMING or bool(state.refusals))
 
 
-def tell(state: DemandState, now: datetime) -> AllocationChanged | None:
-    """The event to publish, if there is one: then the demand remembers to have told it."""
-    if not decided(state):
+def tell(state: DemandState, now: datetime, *, answered: bool) -> AllocationChanged | None:
+    """The event to publish, if there is one: then the demand remembers to have told it. `answered`: as the state says."""
+    if not decided(state, answered=answered):
         return None
     if state.status is Status.CLOSED and state.closed_at is None:
         state.closed_at = now
