@@ -47,7 +47,7 @@ class Servers:
 
 def real_servers(folder: Path) -> Servers:
     """Servers that answer now. `folder` holds the data where they are private; says on the terminal which ones these are."""
-    servers = _named_in_environment() or (_in_containers() if docker_answers() else _private(folder))
+    servers = _named_in_environment() or (in_containers() if docker_answers() else _private(folder))
     print(f"\nKafka and Postgres: {servers.origin}")
     return servers
 
@@ -89,7 +89,8 @@ def docker_answers() -> bool:
         client.close()
 
 
-def _in_containers() -> Servers:
+def in_containers() -> Servers:
+    """Both as containers of the images that `docker-compose.yml` names; nothing is left of them where one does not start."""
     cleanup = ExitStack()
     try:
         postgres_dsn = _postgres_container(cleanup.callback)
@@ -105,8 +106,8 @@ def _postgres_container(on_stop: Callable[[Callable[[], object]], object]) -> st
 
     container = PostgresContainer(POSTGRES_IMAGE, username="earmark", password="earmark", dbname="earmark", driver=None)
     container.with_command("postgres -c max_connections=200")
-    container.start()
     on_stop(container.stop)
+    container.start()
     return str(container.get_connection_url())
 
 
@@ -122,8 +123,8 @@ def _kafka_container(on_stop: Callable[[Callable[[], object]], object]) -> str:
     for name, value in container_environment(address).items():
         container.with_env(name, value)
     container.waiting_for(LogMessageWaitStrategy("Kafka Server started").with_startup_timeout(CONTAINER_START_SECONDS))
-    container.start()
     on_stop(container.stop)
+    container.start()
     return address
 
 
