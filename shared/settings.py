@@ -61,6 +61,11 @@ class Settings(BaseSettings):
     pool_size: Annotated[int, Field(ge=1, le=100)] = 10
     max_waiting_requests: Annotated[int, Field(ge=1, le=100_000)] = 1_000
     """Requests wait for the database in the order in which they came; more than this are answered with 503 at once."""
+    requests_per_second: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
+    """How many requests one API key may make in all processes of a service; more are answered with 429. Twice as many at once after a
+    pause."""
+    unknown_requests_per_second: Annotated[int, Field(ge=1, le=1_000_000)] = 50
+    """The same for one address whose requests bring no valid API key. Behind a proxy set FORWARDED_ALLOW_IPS, or all have its address."""
     group_session_ms: Annotated[int, Field(ge=1_000, le=60_000)] = 6_000
     """A process that says nothing for so long is taken for dead, and its state partitions go to the others."""
     world_check_seconds: Annotated[float, Field(gt=0, le=3_600)] = 15.0

@@ -104,6 +104,12 @@ class Keys:
             raise Problem(403, "scope", f"this API key may not {scope}", field="Authorization", remedy=remedy)
         return Identity(row.merchant, found[1], frozenset(row.scopes))
 
+    def knows(self, authorization: str) -> bool:
+        """Whether this process has seen this very key before. It may be revoked by now."""
+        found = _TOKEN.match(authorization.partition(" ")[2].strip())
+        row = self._seen.get(found[1], (0.0, None))[1] if found else None
+        return found is not None and row is not None and hmac.compare_digest(row.secret_hash, _hash(self._pepper, found[2]))
+
     async def _row(self, key_id: str) -> Any:
         seen_at, row = self._seen.get(key_id, (0.0, None))
         now = time.monotonic()

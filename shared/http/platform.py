@@ -18,6 +18,7 @@ from shared import database
 from shared.database import Fault, classify
 from shared.http.gathering import Gathering, Gatherings, Item, Place
 from shared.http.keys import Keys
+from shared.http.limits import Limit, forget_spent
 from shared.http.turns import Turns
 from shared.http.waiting import Waiting
 from shared.kafka import KafkaLogWriter, partition_counts
@@ -47,6 +48,8 @@ class Platform:
     waiting: Waiting
     cursor_key: bytes
     turns: Turns
+    callers: Limit
+    strangers: Limit
     read_only: bool = False
     """Takes no commands: no relay, nobody waits, no replies are kept."""
     conditions: dict[str, Callable[[], str]] = field(default_factory=dict)
@@ -67,7 +70,8 @@ class Platform:
         cursor_key = hmac.new(settings.pepper, b"cursors", hashlib.sha256).digest()
         waiting = Waiting(settings.dsn, f"{service}_decisions")
         turns = Turns(max(1, settings.pool_size - _OTHERS), settings.max_waiting_requests)
-        return cls(settings, service, pool, outbox, relay, writer, Keys(pool, settings.pepper), waiting, cursor_key, turns, read_only)
+        keys, callers, strangers = Keys(pool, settings.pepper), *_limits(settings, pool, service)
+        return cls(settings, service, pool, outbox, relay, writer, keys, waiting, cursor_key, turns, callers, strangers, read_only)
 
     @property
     def decisions(self) -> str:
@@ -141,11 +145,20 @@ class Platform:
             try:
                 async with self.engine.begin() as connection:
                     deleted = (await connection.execute(sql)).rowcount
+                await forget_spent(self.engine)
             except (DBAPIError, OSError) as error:
                 if classify(error) is not Fault.RETRY:
                     raise
                 deleted = 0
             await asyncio.sleep(0.1 if deleted == 1000 else PURGE_SECONDS)
+
+
+def _limits(settings: Settings, pool: AsyncEngine, service: str) -> tuple[Limit, Limit]:
+    known, unknown = settings.requests_per_second, settings.unknown_requests_per_second
+    return (
+        Limit(pool, f"{service}/key", known, "one API key", "EARMARK_REQUESTS_PER_SECOND"),
+        Limit(pool, f"{service}/address", unknown, "one address without a valid API key", "EARMARK_UNKNOWN_REQUESTS_PER_SECOND"),
+    )
 
 
 async def _platform(request: Request) -> Platform:

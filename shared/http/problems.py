@@ -28,6 +28,12 @@ TITLES = {
     501: "Not supported",
     503: "Not available at the moment",
 }
+_DESCRIBED = {
+    429: "Too many requests of this API key, or of this address without a valid one; the document names the limit",
+    503: "Not available at the moment, or more requests than are served",
+}
+_WAIT = {429, 503}
+_LATER = {"Retry-After": {"description": "try again after so many seconds", "schema": {"type": "integer", "minimum": 1}}}
 
 
 class Problem(Exception):
@@ -75,8 +81,10 @@ class Problem(Exception):
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For `responses=` of a route: which problem documents it may answer, beyond those that every route has."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
-        status: {"description": TITLES[status], "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+        status: {"description": _DESCRIBED.get(status, TITLES[status]), "content": content}
+        | ({"headers": _LATER} if status in _WAIT else {})
         for status in statuses
     }
 

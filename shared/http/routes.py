@@ -10,7 +10,9 @@ from fastapi.security import HTTPBearer
 from starlette.responses import Response
 
 from shared.http.bodies import StrictRequest, require_json
-from shared.http.keys import scope_of
+from shared.http.keys import Identity, scope_of
+from shared.http.limits import subject_of
+from shared.http.platform import Platform
 from shared.http.problems import Problem, problems
 
 BODY_SECONDS = 15.0
@@ -23,7 +25,7 @@ def router(*, max_body_bytes: int | None = None, **more: Any) -> APIRouter:
     class Route(_Route):
         limit = max_body_bytes
 
-    answers = problems(400, 401, 403, 413, 415, 422, 503) | more.pop("responses", {})
+    answers = problems(400, 401, 403, 413, 415, 422, 429, 503) | more.pop("responses", {})
     return APIRouter(route_class=Route, dependencies=[Security(_BEARER)], responses=answers, **more)
 
 
@@ -35,8 +37,8 @@ class _Route(APIRoute):
 
         async def handler(request: Request) -> Response:
             strict = StrictRequest(request.scope, request.receive)
-            platform = request.app.state.platform
-            strict.state.caller = await platform.keys.identify(request.headers.get("authorization", ""), scope_of(request.method))
+            platform: Platform = request.app.state.platform
+            strict.state.caller = await _admitted(platform, request)
             await _read(strict, self.limit or platform.settings.max_body_bytes)
             require_json(strict)
             if await strict.body():
@@ -44,6 +46,22 @@ class _Route(APIRoute):
             return await answer(strict)
 
         return handler
+
+
+async def _admitted(platform: Platform, request: Request) -> Identity:
+    """Who is calling, within the limits: of the key, or of the address where the key is refused. A key that is in use is let in also
+    from an address that others have used up."""
+    authorization = request.headers.get("authorization", "")
+    address = subject_of(request.client.host if request.client else "")
+    if platform.strangers.is_spent(address) and not platform.keys.knows(authorization):
+        raise platform.strangers.refusal()
+    try:
+        caller = await platform.keys.identify(authorization, scope_of(request.method))
+    except Problem:
+        await platform.strangers.spend(address)
+        raise
+    await platform.callers.spend(caller.key_id)
+    return caller
 
 
 async def _read(request: StrictRequest, limit: int) -> None:
