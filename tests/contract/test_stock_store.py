@@ -22,7 +22,7 @@ from services.allocator.core.stock.rows import (
 )
 from services.allocator.core.stock.settings import StockSettings
 from services.allocator.stock_side import StockSide
-from services.allocator.store import stock_tables
+from services.allocator.store import stock, stock_tables
 from services.allocator.store.stock import PostgresStockStorage, StockRowsMissing
 from services.allocator.store.stock_memory import MemoryStockStorage
 from services.allocator.store.stock_ports import StockStorage
@@ -140,9 +140,19 @@ async def test_live_are_those_that_hold_or_wait(backend: Backend) -> None:
     holds, empty = reservation("1"), reservation("2", reserved_units=0, piece_records=(), piece_units=(), empty_since=NOON)
     waits, other = empty._replace(demand="sales-order/acme/3", waiting_units=1, empty_since=None), reservation("4", sku="B")
     await saved(backend, new_reservations=[holds, empty, waits, other])
-    assert sorted(await backend.storage.live_reservations([("acme", "A")])) == [holds, waits]
+    async with committed(backend) as storage:
+        assert sorted(await storage.live_reservations([("acme", "A")])) == [holds, waits]
     await saved(backend, changed_reservations=[waits._replace(waiting_units=0, empty_since=NOON)])
-    assert await backend.storage.live_reservations([("acme", "A")]) == [holds]
+    async with committed(backend) as storage:
+        assert await storage.live_reservations([("acme", "A")]) == [holds]
+
+
+async def test_more_than_are_read_at_once_come_all_the_same(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stock, "LIVE_AT_ONCE", 2)
+    many = [reservation(str(number)) for number in range(5)]
+    await saved(backend, new_reservations=many)
+    async with committed(backend) as storage:
+        assert sorted(await storage.live_reservations([("acme", "A")])) == many
 
 
 async def test_movements_are_found_by_the_command_of_inventory(backend: Backend) -> None:

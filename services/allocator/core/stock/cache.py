@@ -25,7 +25,7 @@ class StockCache:
                     del sku.reservations[whose]
         for key in used:
             self._refresh(key)
-        while self._size > self._budget and self.skus:
+        while self._size > self._budget and len(self.skus) > 1:  # one that is larger than all would else be read for every batch
             self._size -= self.skus.pop(next(iter(self.skus))).size
 
     def _refresh(self, key: SkuKey) -> None:

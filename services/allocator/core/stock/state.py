@@ -202,9 +202,8 @@ class SkuStock:
         for row in rows:
             if (row.demand, row.alternative) not in self.reservations:
                 self.reservations[row.demand, row.alternative] = reservation_of(row)
-        for reservation in self.reservations.values():
-            if reservation.waiting:
-                self.queue.add(reservation.rank, reservation.warehouses, reservation.waiting, reservation.fill is Fill.PARTIAL)
+        waiting = [one for one in self.reservations.values() if one.waiting]
+        self.queue.add_all((one.rank, one.warehouses, one.waiting, one.fill is Fill.PARTIAL) for one in waiting)
         self.complete = True
         assert len(self.queue) == self.waiting_count, f"{self.name}: {len(self.queue)} wait, the queue row says {self.waiting_count}"
 

@@ -6,7 +6,7 @@ passed over together: a newcomer for one warehouse does not walk past ten thousa
 
 import heapq
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import takewhile
 from typing import TypeVar
@@ -53,6 +53,20 @@ class WaitingQueue:
         band.units += units
         if not partial:
             insort(band.whole, units)
+
+    def add_all(self, waiters: Iterable[tuple[Rank, Warehouses, int, bool]]) -> None:
+        """As `add` of each, for a queue that is read whole: sorted once, where one by one would move a million places a million times."""
+        touched = set[Warehouses]()
+        for rank, warehouses, units, partial in waiters:
+            band = self.bands.get(warehouses) or self.bands.setdefault(warehouses, Band(warehouses))
+            touched.add(warehouses)
+            band.ranks.append(rank)
+            band.units += units
+            if not partial:
+                band.whole.append(units)
+        for warehouses in touched:
+            self.bands[warehouses].ranks.sort()
+            self.bands[warehouses].whole.sort()
 
     def remove(self, rank: Rank, warehouses: Warehouses, units: int, partial: bool) -> None:
         band = self.bands[warehouses]
