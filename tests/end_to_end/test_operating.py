@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
@@ -201,3 +202,20 @@ def test_without_an_installation_a_command_says_what_to_do(tmp_path: Path) -> No
         refused = earmark(tmp_path, *command)
         assert (refused.returncode, "earmark up" in refused.stderr) == (1, True)
     assert list(tmp_path.iterdir()) == []
+
+
+async def execute(dsn: str, statement: str) -> None:
+    """One statement on a database."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def test_books_that_do_not_hold_are_exit_status_1(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EARMARK_POSTGRES", database)
+    assert earmark(tmp_path, "verify").returncode == 0
+    asyncio.run(execute(database, "INSERT INTO allocator.state_partition (side, number, batch_no) VALUES ('stock', 0, 7)"))
+    spoiled = earmark(tmp_path, "verify", "--json")
+    assert (spoiled.returncode, json.loads(spoiled.stdout)["ok"]) == (1, False)
