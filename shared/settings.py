@@ -7,8 +7,10 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from shared.schemas.values import MAX_WAREHOUSES, Fill, Strategy, Warehouse
 
 PREFIX = "EARMARK_"
 _SECRETS = ("postgres", "api_key_pepper")
@@ -54,6 +56,13 @@ class Settings(BaseSettings):
     allocator_url: str = "http://127.0.0.1:8003"
     """Where the allocator's read-only HTTP answers."""
 
+    default_warehouses: Annotated[tuple[Warehouse, ...], NoDecode, Field(min_length=1, max_length=MAX_WAREHOUSES)] = ("main",)
+    """Where an order is allocated that names no warehouse, in order of preference: `main,south`."""
+    default_fill: Fill = Fill.PARTIAL
+    """How an order is filled that does not say: `partial`, `whole_lines` or `all_or_nothing`."""
+    default_strategy: Strategy = Strategy.FEFO
+    """Which stock records serve first where an order does not say: `fefo`, `fifo`, `lifo` or `fewest_records`."""
+
     max_body_bytes: Annotated[int, Field(ge=1_024, le=2**24)] = 256 * 1024
     max_bulk_body_bytes: Annotated[int, Field(ge=1_024, le=2**26)] = 5 * 1024 * 1024
     max_wait_seconds: Annotated[float, Field(gt=0, le=60)] = 30.0
@@ -71,6 +80,11 @@ class Settings(BaseSettings):
     world_check_seconds: Annotated[float, Field(gt=0, le=3_600)] = 15.0
     """How often a running allocator asks whether Kafka is still the one that Postgres remembers."""
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+
+    @field_validator("default_warehouses", mode="before")
+    @classmethod
+    def _by_comma(cls, value: Any) -> Any:
+        return tuple(one.strip() for one in value.split(",")) if isinstance(value, str) else value
 
     @model_validator(mode="before")
     @classmethod

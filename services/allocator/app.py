@@ -19,7 +19,7 @@ from faststream.specification import AsyncAPI
 from prometheus_client import make_asgi_app
 
 from services.allocator.api.routes import read_only_api
-from services.allocator.core.policy import DemandSettings
+from services.allocator.core.policy import DemandSettings, PolicySettings
 from services.allocator.demand_side import DemandSide
 from services.allocator.stock_side import StockSettings, StockSide
 from services.allocator.store.demand import PostgresDemandStorage
@@ -31,6 +31,7 @@ from shared.partitions.ports import Side
 from shared.partitions.postgres import PostgresPartitionStore
 from shared.partitions.process import PartitionProcess
 from shared.schemas.topics import OUTCOMES, RESERVATIONS
+from shared.schemas.values import DemandKind
 from shared.settings import Settings
 
 GROUP = "earmark-allocator"
@@ -39,12 +40,13 @@ GROUP = "earmark-allocator"
 def partition_process(settings: Settings, sides: tuple[str, ...] = ("stock", "demand")) -> PartitionProcess:
     """The allocator's state partitions of both sides, or of one, wired to the real Kafka and the real Postgres."""
     counts = partition_counts(settings.stock_partitions, settings.demand_partitions)
+    policy = policy_of(settings)
 
     def stock(connection: asyncpg.Connection, _: PostgresPartitionStore) -> Side:
         return StockSide(PostgresStockStorage(connection), StockSettings())
 
     def demand(connection: asyncpg.Connection, _: PostgresPartitionStore) -> Side:
-        return DemandSide(PostgresDemandStorage(connection), DemandSettings())
+        return DemandSide(PostgresDemandStorage(connection), DemandSettings(policy=policy))
 
     makers = {"stock": (RESERVATIONS.name, stock), "demand": (OUTCOMES.name, demand)}
     return PartitionProcess(
@@ -59,6 +61,15 @@ def partition_process(settings: Settings, sides: tuple[str, ...] = ("stock", "de
         check_world=lambda: world.check(settings),
         world_check_seconds=settings.world_check_seconds,
         session_ms=settings.group_session_ms,
+    )
+
+
+def policy_of(settings: Settings) -> PolicySettings:
+    """What holds where an order says nothing, until rules say it."""
+    return PolicySettings(
+        fill={DemandKind.SALES_ORDER: settings.default_fill},
+        strategy=settings.default_strategy,
+        default_warehouses=settings.default_warehouses,
     )
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from services.allocator.app import policy_of
+from shared.schemas.values import DemandKind, Fill, Strategy
 from shared.settings import SettingRefused, settings
 
 SECRET = "postgresql://earmark:swordfish@db/earmark"
@@ -25,6 +27,8 @@ WRONG = [
     ("EARMARK_KAFKA_REPLICATION", "0"),
     ("EARMARK_LOG_LEVEL", "LOUD"),
     ("EARMARK_MAX_WAIT_SECONDS", "-1"),
+    ("EARMARK_DEFAULT_FILL", "half"),
+    ("EARMARK_DEFAULT_STRATEGY", "fastest"),
 ]
 
 
@@ -48,6 +52,22 @@ def test_settings_come_from_the_environment_and_what_is_given_wins(monkeypatch: 
     assert settings().bootstrap == "a:1"
     assert settings(kafka="b:2").bootstrap == "b:2"
     assert settings().relay_shards == 7
+
+
+def test_what_holds_where_an_order_says_nothing_is_the_policy_that_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EARMARK_DEFAULT_WAREHOUSES", "south, main")
+    monkeypatch.setenv("EARMARK_DEFAULT_FILL", "all_or_nothing")
+    monkeypatch.setenv("EARMARK_DEFAULT_STRATEGY", "lifo")
+    policy = policy_of(settings())
+    assert (policy.default_warehouses, policy.strategy) == (("south", "main"), Strategy.LIFO)
+    assert policy.fill[DemandKind.SALES_ORDER] is Fill.ALL_OR_NOTHING
+
+
+@pytest.mark.parametrize("value", ["", "main,,south", "no warehouse", ",".join(["w"] * 17)])
+def test_warehouses_that_can_not_be_are_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EARMARK_DEFAULT_WAREHOUSES", value)
+    with pytest.raises(SettingRefused, match="EARMARK_DEFAULT_WAREHOUSES"):
+        settings()
 
 
 def test_a_secret_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
