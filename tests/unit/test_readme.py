@@ -95,6 +95,13 @@ def test_every_other_command_is_one_that_there_is(words: list[str]) -> None:
             pytest.fail(f"nobody knows whether this works: {' '.join(words)}")
 
 
+def test_the_command_that_the_compose_file_shows_is_ours() -> None:
+    shown = re.findall(r"^#.* --entrypoint earmark \S+ (.*)$", (ROOT / "docker-compose.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert shown
+    for arguments in shown:
+        one_of_ours(arguments.split())
+
+
 def test_the_ports_of_the_requests_are_those_of_the_services() -> None:
     ports = {getattr(settings(), f"{name}_port") for name in serve.APPLICATIONS}
     assert {int(port) for port in re.findall(r"http://127\.0\.0\.1:(\d+)", README.read_text(encoding="utf-8"))} <= ports
