@@ -13,10 +13,10 @@ REQUEST_SECONDS = Histogram(
 COMMANDS_REPLAYED = Counter(
     "earmark_http_commands_replayed", "Commands answered from a stored reply of the same idempotency key", ["service"]
 )
-RELAY_PUBLISHED = Counter("earmark_relay_published", "Outbox rows published and deleted", ["service"])
+RELAY_PUBLISHED = Counter("earmark_relay_published", "Events of the outbox published and deleted", ["service"])
 RELAY_FAILURES = Counter("earmark_relay_failures", "Times that the relay lost Postgres or Kafka and began again", ["service"])
 RELAY_BATCH_SECONDS = Histogram("earmark_relay_batch_seconds", "Time to publish and delete one batch", ["service"], buckets=_SECONDS)
-RELAY_BACKLOG = Gauge("earmark_relay_backlog_rows", "Outbox rows that wait for Kafka, counted up to the cap", ["service"])
+RELAY_BACKLOG = Gauge("earmark_relay_backlog_rows", "Events that wait in the outbox for Kafka, counted up to the cap", ["service"])
 PROJECTED = Counter("earmark_projection_records", "Records folded into a projection", ["service", "topic"])
 PROJECTION_FAILURES = Counter("earmark_projection_failures", "Times that a projection had to try a batch again", ["service"])
 STRANGE_HEADERS = Counter(

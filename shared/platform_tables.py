@@ -38,3 +38,31 @@ def create_platform_tables(schema: str) -> None:
         CREATE INDEX idempotency_key_created_at ON {schema}.idempotency_key (created_at);
         COMMENT ON TABLE {schema}.idempotency_key IS 'The reply to every command, kept seven days, written with the command';
     """)
+
+
+def pack_outbox(schema: str) -> None:
+    """One row of `outbox` for many events: what waits there becomes rows of one event each, as `shared.relay.packing` has them."""
+    assert schema.isidentifier(), schema
+    op.execute(f"""
+        ALTER TABLE {schema}.outbox ADD COLUMN record_count integer NOT NULL DEFAULT 1, ADD COLUMN records bytea;
+        UPDATE {schema}.outbox SET records = int4send(octet_length(key)) || int4send(octet_length(value)) || int4send(0) || key || value;
+        ALTER TABLE {schema}.outbox
+            ALTER COLUMN record_count DROP DEFAULT, ALTER COLUMN records SET NOT NULL, ALTER COLUMN records SET STORAGE EXTERNAL,
+            DROP COLUMN key, DROP COLUMN value,
+            ADD CONSTRAINT outbox_record_count_within_numbers CHECK (record_count BETWEEN 1 AND 1000);
+        ALTER TABLE {schema}.outbox SET (toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 5000);
+        COMMENT ON COLUMN {schema}.outbox.headers IS 'What all its records have; subject and numbers are added when they are published';
+        COMMENT ON COLUMN {schema}.outbox.records IS 'Keys and values; compressed where there are several';
+    """)
+
+
+def unpack_outbox(schema: str) -> None:
+    """Back, where nothing waits that the version before can not read."""
+    assert schema.isidentifier(), schema
+    op.execute(f"""
+        DO $$ BEGIN
+            ASSERT NOT EXISTS (SELECT FROM {schema}.outbox), 'events wait in {schema}.outbox: let them be published, then try again';
+        END $$;
+        ALTER TABLE {schema}.outbox
+            DROP COLUMN record_count, DROP COLUMN records, ADD COLUMN key bytea NOT NULL, ADD COLUMN value bytea NOT NULL;
+    """)

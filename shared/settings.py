@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     """Copies that must be written before a record counts: with 2 of 3 one broker may be away and one may be lost."""
     relay_shards: Annotated[int, Field(ge=1, le=64)] = 4
     max_outbox_rows: Annotated[int, Field(ge=100)] = 100_000
-    """Commands are answered with 503 while more rows than this wait for Kafka."""
+    """Commands are answered with 503 while more events than this wait in the outbox for Kafka."""
 
     host: str = "127.0.0.1"
     orders_port: _Port = 8001

@@ -24,14 +24,14 @@ from shared.database import Fault, classify, hot_connection
 from shared.partitions.crash import crash_point
 from shared.partitions.model import OutboxRow
 from shared.partitions.ports import LogWriter
-from shared.relay.outbox import WRITTEN, Outbox, headers_from
-from shared.schemas.wire import Envelope, Record, partition_of
+from shared.relay.outbox import WRITTEN, Outbox, records_of
+from shared.schemas.wire import Record, partition_of
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 FROZEN_SECONDS = 15.0
-BATCH_ROWS = 500
+BATCH_ROWS = 200
 BATCH_BYTES = 4 * 1024 * 1024
 CALM_SECONDS = 30.0
 """A session that lasted this long was a good one: the next failure is a new one."""
@@ -48,13 +48,13 @@ SELECT pg_terminate_backend(a.pid)
 class _Waiting:
     id: int
     topic: str
-    record: Record
+    records: Sequence[Record]
 
 
 @dataclass
 class Relay:
-    """Publishes an outbox until stopped. `healthy`: Postgres and Kafka answered the last time they were needed. `backlog_rows` is
-    counted up to `max_rows`, every few seconds."""
+    """Publishes an outbox until stopped. `healthy`: Postgres and Kafka answered the last time they were needed. `backlog_rows` are
+    the events that wait, counted up to `max_rows` or a little above, every second."""
 
     outbox: Outbox
     dsn: str
@@ -72,7 +72,7 @@ class Relay:
 
     @property
     def full(self) -> bool:
-        """More rows wait than may: take no new commands."""
+        """More events wait than may: take no new commands."""
         return self.backlog_rows >= self.max_rows
 
     def follow(self, pool: AsyncEngine) -> None:
@@ -154,7 +154,7 @@ class Relay:
 
     async def _beat(self, connection: asyncpg.Connection) -> None:
         while True:
-            sql = f"SELECT count(*) FROM (SELECT 1 FROM {self.outbox.schema}.outbox LIMIT $1) AS waiting"
+            sql = f"SELECT coalesce(sum(record_count), 0) FROM (SELECT record_count FROM {self.outbox.schema}.outbox LIMIT $1) AS waiting"
             async with self._sql:
                 self.backlog_rows = await connection.fetchval(sql, self.max_rows)
                 if len(self.held) < len(self._wakes):
@@ -189,34 +189,35 @@ class Relay:
             await self.writer.publish(self._by_destination(rows))
             crash_point("relay_published")
             await self._delete(connection, shard, [row.id for row in rows])
-            metrics.RELAY_PUBLISHED.labels(service=self.outbox.schema).inc(len(rows))
+            metrics.RELAY_PUBLISHED.labels(service=self.outbox.schema).inc(sum(len(row.records) for row in rows))
             metrics.RELAY_BATCH_SECONDS.labels(service=self.outbox.schema).observe(time.monotonic() - started)
         self.healthy = True
         return more
 
     def _by_destination(self, rows: Sequence[_Waiting]) -> list[OutboxRow]:
-        """Rows of one destination stay in order, so rows of one entity do: it has one key."""
-        found: dict[tuple[str, int], list[_Waiting]] = {}
+        """Records of one destination stay in order, so records of one entity do: it has one key."""
+        found: dict[tuple[str, int], list[Record]] = {}
         for row in rows:
-            found.setdefault((row.topic, partition_of(row.record.key, self.partitions[row.topic])), []).append(row)
-        return [
-            OutboxRow(0, topic, number, waiting[0].id, waiting[-1].id, tuple(row.record for row in waiting))
-            for (topic, number), waiting in found.items()
-        ]
+            count = self.partitions[row.topic]
+            for record in row.records:
+                found.setdefault((row.topic, partition_of(record.key, count)), []).append(record)
+        first, last = rows[0].id, rows[-1].id
+        return [OutboxRow(0, topic, number, first, last, tuple(records)) for (topic, number), records in found.items()]
 
     async def _visible(self, connection: asyncpg.Connection, shard: int) -> tuple[list[_Waiting], bool]:
         """The next rows to publish, and whether there are more that a wake would not tell of."""
-        sql = f"SELECT id, topic, key, value, headers::text FROM {self.outbox.schema}.outbox WHERE shard = $1 ORDER BY id LIMIT $2"
+        schema = self.outbox.schema
+        sql = f"SELECT id, topic, headers::text, record_count, records FROM {schema}.outbox WHERE shard = $1 ORDER BY id LIMIT $2"
         async with self._sql:
             found = await connection.fetch(sql, shard, BATCH_ROWS)
         rows: list[_Waiting] = []
         size = 0
         for row in found:
-            size += len(row["value"])
-            if rows and size > BATCH_BYTES:
+            if size > BATCH_BYTES:
                 break
-            headers = headers_from(row["headers"], Envelope(self.outbox.schema, row["id"]))
-            rows.append(_Waiting(row["id"], row["topic"], Record(row["key"], row["value"], headers)))
+            records = records_of(schema, row["id"], row["headers"], row["record_count"], row["records"])
+            rows.append(_Waiting(row["id"], row["topic"], records))
+            size += sum(len(record.value) for record in records)
         return rows, len(rows) < len(found) or len(found) == BATCH_ROWS
 
     async def _delete(self, connection: asyncpg.Connection, shard: int, ids: list[int]) -> None:

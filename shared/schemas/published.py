@@ -15,7 +15,8 @@ JsonObject = dict[str, Any]
 TITLE = "Earmark"
 DESCRIPTION = (
     "Stock promised exactly once. Messages are CloudEvents 1.0 in Kafka's binary mode: attributes are headers, the value is the JSON of "
-    "one message. Readers keep one high-water mark for each `earmark_source`, by `earmark_sequence`, and drop what is not above it."
+    "one message. Of what the allocator says, readers keep one high-water mark for each `earmark_source`, by `earmark_sequence`, and drop "
+    "what is not above it. Of orders, inventory and other entities they keep the highest version."
 )
 
 
@@ -185,7 +186,7 @@ def _numbered() -> JsonObject:
     return _headers(
         {
             "earmark_source": "the writer whose records are numbered",
-            "earmark_sequence": "rises by one with every record of that source; drop what is not above the highest seen",
+            "earmark_sequence": "rises with every record of that source; of the allocator's, drop what is not above the highest seen",
         }
     )
 

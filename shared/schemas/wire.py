@@ -78,13 +78,16 @@ def _printable(text: str, limit: int) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape", "backslashreplace").decode() for one in cut)
 
 
+Headers = tuple[tuple[str, bytes], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """What is written: key, value, headers. The partition is `partition_of(key, count)` unless the sender names one."""
 
     key: bytes
     value: bytes
-    headers: tuple[tuple[str, bytes], ...]
+    headers: Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ def require_partition(message: Any, partition: int, count: int) -> None:
         raise BadRecord(f"{key} belongs in partition {belongs} of {count} and lies in {partition}: send it by CRC-32 of that key", "key")
 
 
-def headers(kind: str, subject: str, envelope: Envelope, time: datetime, traceparent: str | None = None) -> tuple[tuple[str, bytes], ...]:
+def headers(kind: str, subject: str, envelope: Envelope, time: datetime, traceparent: str | None = None) -> Headers:
     """CloudEvents attributes of one record. The id is source and sequence: the same record has the same id when published again."""
     sequence = str(envelope.sequence).encode()
     common, id_prefix = _common_headers(kind, envelope.source, time)
@@ -140,12 +143,12 @@ def _common_headers(kind: str, source: str, time: datetime) -> tuple[tuple[tuple
 
 def encode(message: Any, *, key: str, envelope: Envelope, time: datetime, traceparent: str | None = None) -> Record:
     """One message as one record."""
-    kind: str = message.type
-    return Record(
-        key.encode(),
-        ADAPTERS[kind].dump_json(message, exclude_none=True),
-        headers(kind, key, envelope, time, traceparent),
-    )
+    return Record(key.encode(), value_of(message), headers(message.type, key, envelope, time, traceparent))
+
+
+def value_of(message: Any) -> bytes:
+    """One message as JSON."""
+    return ADAPTERS[message.type].dump_json(message, exclude_none=True)
 
 
 def pack(name: str, messages: Sequence[Any], *, envelope: Envelope, time: datetime) -> Record:

@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import random
+import shutil
 import signal
 import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -16,15 +20,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.database import dispose, engine
+from shared.database import MIGRATIONS, dispose, engine, migrate
 from shared.kafka import consumer_settings, stop_client
 from shared.relay import MessageTooLarge, Outbox, Outgoing, Relay
-from shared.relay.outbox import headers_from
+from shared.relay.outbox import NUMBERS, ROW_RECORDS, records_of
 from shared.relay.relay import LOCKS
 from shared.schemas.commands import ReceiveStock
 from shared.schemas.events import StockLevelChanged, WarehouseLevel
 from shared.schemas.topics import INVENTORY, STOCK_LEVELS
-from shared.schemas.wire import Envelope, decode, encode, header_map, partition_of
+from shared.schemas.wire import Envelope, Record, decode, encode, header_map, partition_of
 from tests.support.http_service import KAFKA_AWAY, settings_for
 from tests.support.relay_process import PARTITIONS, SCHEMA, SHARDS, relay
 
@@ -298,14 +302,52 @@ async def test_a_commit_is_published_at_once_by_whoever_holds_its_shard(pool: As
     assert sorted(took)[len(took) // 2] < 0.3
 
 
-async def test_a_record_is_numbered_by_its_row_and_names_its_service(pool: AsyncEngine) -> None:
+async def stored(pool: AsyncEngine) -> list[tuple[int, list[Record]]]:
+    """The rows that wait: their ids and records."""
+    sql = text("SELECT id, headers::text, record_count, records FROM inventory.outbox ORDER BY id")
+    async with pool.connect() as connection:
+        return [(row.id, records_of(SCHEMA, *row)) for row in (await connection.execute(sql)).all()]
+
+
+async def test_a_record_is_numbered_by_its_row_and_names_its_service_and_its_trace(pool: AsyncEngine) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    outgoing = [_message("E1", 1), replace(_message("E1", 2), traceparent=trace), replace(_message("E1", 3), traceparent=trace)]
     async with pool.begin() as connection:
-        await OUTBOX.append(connection, NOW, _message("E1", 1), _message("E1", 2))
-        stored = (await connection.execute(text("SELECT id, headers::text FROM inventory.outbox ORDER BY id"))).all()
-    for number, row in enumerate(stored, start=1):
-        one = _message("E1", number)
-        expected = encode(one.message, key=one.key, envelope=Envelope(SCHEMA, row.id), time=NOW)
-        assert sorted(headers_from(row.headers, Envelope(SCHEMA, row.id))) == sorted(expected.headers)
+        await OUTBOX.append(connection, NOW, *outgoing[:2])
+        await OUTBOX.append(connection, NOW, *outgoing[2:])
+    (first, two), (second, one) = await stored(pool)
+    assert first < second
+    numbers = [first * NUMBERS, first * NUMBERS + 1, second * NUMBERS]
+    for number, told, record in zip(numbers, outgoing, two + one, strict=True):
+        whole = encode(told.message, key=told.key, envelope=Envelope(SCHEMA, number), time=NOW, traceparent=told.traceparent)
+        assert (record.key, record.value, sorted(record.headers)) == (whole.key, whole.value, sorted(whole.headers))
+
+
+async def test_what_one_transaction_says_in_one_shard_is_one_row_up_to_a_limit_and_stays_in_order(pool: AsyncEngine) -> None:
+    outgoing = [_message(f"E{number % 7}", number + 1) for number in range(4 * ROW_RECORDS + 40)]
+    async with pool.begin() as connection:
+        await Outbox(SCHEMA, 1).append(connection, NOW, *outgoing)
+    rows = await stored(pool)
+    assert [len(records) for _, records in rows] == [ROW_RECORDS] * 4 + [40]
+    assert [record.key.decode() for _, records in rows for record in records] == [one.key for one in outgoing]
+
+
+async def test_what_waits_in_an_outbox_of_the_old_form_keeps_its_content(empty_database: str, tmp_path: Path) -> None:
+    later = [script.name for script in (MIGRATIONS / "versions").glob("*.py") if script.name >= "0009"]
+    shutil.copytree(MIGRATIONS, tmp_path / "before", ignore=shutil.ignore_patterns("__pycache__", *later))
+    await migrate(empty_database, scripts=tmp_path / "before")
+    told = _message("E1", 1)
+    whole = encode(told.message, key=told.key, envelope=Envelope(SCHEMA, 7 * NUMBERS), time=NOW)
+    headers = [[name, value.decode()] for name, value in whole.headers if name not in {"ce_id", "earmark_sequence"}]
+    connection = await asyncpg.connect(empty_database)
+    insert = "INSERT INTO inventory.outbox (id, shard, topic, key, value, headers) VALUES (7, 0, $1, $2, $3, $4)"
+    await connection.execute(insert, INVENTORY.name, whole.key, whole.value, json.dumps(headers))
+    await migrate(empty_database)
+    row = await connection.fetchrow("SELECT id, headers::text, record_count, records FROM inventory.outbox")
+    await connection.close()
+    assert row is not None
+    (record,) = records_of(SCHEMA, *row)
+    assert (record.key, record.value, sorted(record.headers)) == (whole.key, whole.value, sorted(whole.headers))
 
 
 async def test_an_event_that_kafka_would_refuse_is_refused_before_it_is_stored(pool: AsyncEngine) -> None:

@@ -191,7 +191,8 @@ async def test_while_too_many_events_wait_for_kafka_no_command_is_taken(database
     async with notes_service(database, max_outbox_rows=100) as service:
         async with service.platform.engine.begin() as connection:
             fill = (
-                "INSERT INTO inventory.outbox (shard, topic, key, value, headers) SELECT 0, '', '', '', '[]' FROM generate_series(1, 100)"
+                "INSERT INTO inventory.outbox (shard, topic, headers, record_count, records)"
+                " SELECT 0, '', '[]', 10, '' FROM generate_series(1, 10)"
             )
             await connection.execute(text(fill))
         async with asyncio.timeout(20):

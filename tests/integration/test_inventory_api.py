@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from shared.relay.outbox import records_of
 from shared.schemas.values import AdjustmentReason
-from shared.schemas.wire import decode
+from shared.schemas.wire import decode, header_map
 from tests.support.inventory_service import PLACE, Inventory, inventory
 
 pytestmark = pytest.mark.integration
@@ -23,8 +24,9 @@ async def service(database: str) -> AsyncIterator[Inventory]:
 async def sent(service: Inventory) -> list[Any]:
     """The commands that wait for Kafka."""
     async with service.service.platform.reading() as connection:
-        rows = (await connection.execute(text("SELECT key, value, headers FROM inventory.outbox ORDER BY id"))).all()
-    return [decode(row.value, dict(row.headers), {"receive_stock", "adjust_stock"})[0] for row in rows]
+        rows = (await connection.execute(text("SELECT id, headers::text, record_count, records FROM inventory.outbox ORDER BY id"))).all()
+    records = [record for row in rows for record in records_of("inventory", *row)]
+    return [decode(record.value, header_map(record.headers), {"receive_stock", "adjust_stock"})[0] for record in records]
 
 
 # ---------------------------------------------------------------- master data

@@ -15,7 +15,7 @@ from services.orders.api.parts import Parts
 from services.orders.app import application
 from shared.http import Platform
 from shared.partitions.model import InputRecord
-from shared.relay.outbox import headers_from
+from shared.relay.outbox import records_of
 from shared.schemas.events import AllocatedLine, AllocationChanged, OrderChanged
 from shared.schemas.intake import OrderIntake
 from shared.schemas.topics import ALLOCATIONS, ORDER_INTAKE, ORDERS
@@ -76,10 +76,11 @@ class Orders:
 
     async def told(self) -> list[Any]:
         """Everything that waits to be published on earmark.orders, in order."""
-        sql = text("SELECT value, headers::text AS headers FROM orders.outbox WHERE topic = :topic ORDER BY id")
+        sql = text("SELECT id, headers::text, record_count, records FROM orders.outbox WHERE topic = :topic ORDER BY id")
         async with self.platform.reading() as connection:
             rows = (await connection.execute(sql, {"topic": ORDERS.name})).all()
-        return [decode(row.value, header_map(headers_from(row.headers)), _TOLD)[0] for row in rows]
+        records = [record for row in rows for record in records_of("orders", *row)]
+        return [decode(record.value, header_map(record.headers), _TOLD)[0] for record in records]
 
     async def last_event(self, number: str) -> OrderChanged:
         """The newest event of one order."""
