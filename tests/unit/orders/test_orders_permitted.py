@@ -71,6 +71,22 @@ def test_the_commands_are_refused_exactly_where_the_table_says_so_and_name_the_r
             assert answer.field in {"status", "pending", "allocation_status"}
 
 
+@pytest.mark.accept("002-22", "002-23", "002-24")
+@pytest.mark.parametrize(
+    ("word", "lacks", "helps"),
+    [
+        ("could_not_allocate", "not enough stock", ("wait for a restock", "edit the order")),
+        ("partially_allocated", "only some of its lines", ("wait for the remaining stock", "split the order")),
+        ("overallocated", "no longer there", ("correct the inventory", "deallocate the order and allocate it again")),
+    ],
+)
+def test_an_order_that_is_not_ready_says_what_it_lacks_and_what_helps(word: str, lacks: str, helps: tuple[str, str]) -> None:
+    answer = refused(after(word), "start-processing")
+    assert (answer.reason, answer.field) == ("not_ready", "allocation_status")
+    assert lacks in answer.detail
+    assert all(way in answer.remedy for way in helps)
+
+
 @pytest.mark.accept("000-20", "000-21", "000-30", "000-36")
 def test_cancel_looks_at_the_status_only() -> None:
     for word in AllocationStatus:
