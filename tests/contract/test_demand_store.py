@@ -251,7 +251,6 @@ async def test_the_tables_are_what_the_migrations_made(database: str) -> None:
         "BIGINT": "bigint",
         "TEXT": "text",
         "INTEGER": "integer",
-        "JSON": "json",
         "TIMESTAMP WITH TIME ZONE": "timestamp with time zone",
     }
     for table in (demand_tables.demand, demand_tables.demand_page):

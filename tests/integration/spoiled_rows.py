@@ -43,7 +43,7 @@ RESERVATION = "UPDATE allocator.reservation SET {} WHERE demand = 'sales-order/a
 DEMAND = "UPDATE allocator.demand SET {} WHERE demand = 'sales-order/acme/whole'"
 PAGE = """
 INSERT INTO allocator.demand_page
-SELECT partition, page + 1000, json_build_array(json_build_array(demand, merchant, status, wish, version, {}, NULL, NULL, state::text))
+SELECT partition, page + 1000, json_build_array(json_build_array(demand, merchant, status, wish, version, {}, NULL, NULL, state))::text
   FROM allocator.demand WHERE demand = 'sales-order/acme/whole'"""
 WAITS = "UPDATE allocator.reservation SET {} WHERE demand = 'sales-order/acme/waits'"
 GONE = "UPDATE allocator.reservation SET {} WHERE demand = 'sales-order/acme/gone'"
@@ -175,21 +175,21 @@ SPOILED = (
     Spoiled("a wish that nobody heard", DEMAND.format("wish = 'nothing'"), "every wish has been acted on", "whole"),
     Spoiled(
         "other lines",
-        DEMAND.format("state = jsonb_set(state::jsonb, '{lines,0,1}', '99')::json"),
+        DEMAND.format("state = jsonb_set(state::jsonb, '{lines,0,1}', '99')::text"),
         WANTED,
         "wanted 99",
     ),
-    Spoiled("another answer", DEMAND.format("state = jsonb_set(state::jsonb, '{seen,0,4}', '99')::json"), SEEN, "whole"),
-    Spoiled("an answer to come", DEMAND.format("state = jsonb_set(state::jsonb, '{seen,0,3}', '99')::json"), SEEN, "seen_version 99"),
+    Spoiled("another answer", DEMAND.format("state = jsonb_set(state::jsonb, '{seen,0,4}', '99')::text"), SEEN, "whole"),
+    Spoiled("an answer to come", DEMAND.format("state = jsonb_set(state::jsonb, '{seen,0,3}', '99')::text"), SEEN, "seen_version 99"),
     Spoiled(
         "nothing heard",
-        DEMAND.format("state = (state::jsonb - 'seen')::json"),
+        DEMAND.format("state = (state::jsonb - 'seen')::text"),
         HEARD,
         "whole",
     ),
     Spoiled(
         "picking without a mark",
-        DEMAND.format('state = (state::jsonb || \'{"picking": "confirmed", "mark": 1}\')::json'),
+        DEMAND.format('state = (state::jsonb || \'{"picking": "confirmed", "mark": 1}\')::text'),
         "a reservation is marked as being picked exactly where its demand is",
         "whole",
     ),

@@ -28,7 +28,7 @@ NEIGHBOURS = """
 INSERT INTO orders.sales_order (merchant, number, version, status, wish, allocation_status, allocation_version, demanded_at, priority,
        warehouses, channel, country, receiver, tags, currency, created_at, changed_at, digest)
 SELECT merchant, 'whole', version, 'awaiting_fulfillment', wish, 'allocated', (state ->> 'told_version')::bigint, now(), 0, '[]', '',
-       '', '', '[]', '', now(), now(), '' FROM allocator.demand WHERE demand = 'sales-order/acme/whole';
+       '', '', '[]', '', now(), now(), '' FROM allocator.demand_now WHERE demand = 'sales-order/acme/whole';
 INSERT INTO orders.line (merchant, number, sku, position, units, warehouses, reserved_units)
 SELECT merchant, 'whole', sku, 0, reserved_units, '[]', reserved_units FROM allocator.reservation WHERE demand = 'sales-order/acme/whole';
 INSERT INTO inventory.stock_ledger SELECT merchant, sku, 1 + sum(version), now() FROM allocator.stock_record GROUP BY 1, 2;

@@ -24,7 +24,7 @@ INSERT INTO allocator.demand (demand, partition, merchant, status, wish, version
 SELECT demand, demand_number % 8, 'acme', 'lines', 'stock', 1, 1, json_build_object(
          'lines', json_agg(json_build_array(sku, reserved + waiting, ARRAY['main'])), 'fill', 'partial', 'strategy', 'fefo',
          'demanded_at', demanded_at, 'told_version', 1, 'told', 'x',
-         'seen', json_agg(json_build_array(sku, '', 1, 1, reserved, 0, waiting, 0, false, NULL, '{{}}'::text[], NULL)))
+         'seen', json_agg(json_build_array(sku, '', 1, 1, reserved, 0, waiting, 0, false, NULL, '{{}}'::text[], NULL)))::text
   FROM line GROUP BY demand, demand_number, demanded_at;
 
 INSERT INTO allocator.stock_record (merchant, sku, record, partition, warehouse, bin, received_at, on_hand, held, backed, flagged, version,

@@ -24,7 +24,8 @@ COMMENT ON COLUMN allocator.demand_page.demands IS 'JSON: of each demand the col
 ALTER TABLE allocator.demand_page SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500,
     toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 10000);
 
-ALTER TABLE allocator.demand ADD COLUMN page bigint NOT NULL DEFAULT 0;
+ALTER TABLE allocator.demand ADD COLUMN page bigint NOT NULL DEFAULT 0, ALTER COLUMN state TYPE text;
+COMMENT ON COLUMN allocator.demand.state IS 'JSON: terms, rows held and released, outcomes, picking; text, since checking it is dear';
 ALTER TABLE allocator.demand SET (fillfactor = 60);
 COMMENT ON COLUMN allocator.demand.page IS 'The newest page when the row was written: what pages up to it say of this demand is outdated';
 
@@ -34,7 +35,7 @@ WITH waiting AS (
            (one ->> 4)::bigint AS version, (one ->> 5)::bigint AS attempt, (one ->> 8)::json AS state, number AS page
       FROM allocator.demand_page CROSS JOIN LATERAL json_array_elements(demands::json) AS one
      ORDER BY one ->> 0, number DESC)
-SELECT demand, partition, merchant, status, wish, version, attempt, deadline_at, closed_at, state, page
+SELECT demand, partition, merchant, status, wish, version, attempt, deadline_at, closed_at, state::json AS state, page
   FROM allocator.demand AS d
  WHERE NOT EXISTS (SELECT FROM waiting AS w WHERE w.demand = d.demand AND w.page > d.page)
 UNION ALL
@@ -58,6 +59,7 @@ SELECT n.* FROM allocator.demand_now AS n LEFT JOIN allocator.demand AS d USING 
 DELETE FROM allocator.demand WHERE demand IN (SELECT demand FROM waiting);
 INSERT INTO allocator.demand SELECT * FROM waiting;
 DROP VIEW allocator.demand_now;
-ALTER TABLE allocator.demand DROP COLUMN page, SET (fillfactor = 40);
+ALTER TABLE allocator.demand DROP COLUMN page, ALTER COLUMN state TYPE json USING state::json, SET (fillfactor = 40);
+COMMENT ON COLUMN allocator.demand.state IS 'Terms, rows held and released, outcomes, picking; json, not jsonb: read whole, never searched';
 DROP TABLE allocator.demand_page;
 """)

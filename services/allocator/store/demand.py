@@ -19,7 +19,7 @@ _UPDATE = """
 UPDATE allocator.demand AS d
    SET status = n.status, wish = n.wish, version = n.version, attempt = n.attempt,
        deadline_at = n.deadline_at, closed_at = n.closed_at, state = n.state, page = $2
-  FROM unnest($3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::timestamptz[], $9::timestamptz[], $10::json[])
+  FROM unnest($3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::timestamptz[], $9::timestamptz[], $10::text[])
        AS n (demand, status, wish, version, attempt, deadline_at, closed_at, state)
  WHERE d.demand = n.demand AND d.partition = $1
 """

@@ -1,6 +1,6 @@
 """The demand side's tables, for queries off the hot path. Their definition is migrations 0003 and 0007; a test compares the two."""
 
-from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, Integer, MetaData, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, MetaData, PrimaryKeyConstraint, Table, Text
 
 metadata = MetaData(schema="allocator")
 
@@ -16,7 +16,7 @@ demand = Table(
     Column("attempt", BigInteger, nullable=False),
     Column("deadline_at", DateTime(timezone=True)),
     Column("closed_at", DateTime(timezone=True)),
-    Column("state", JSON, nullable=False),
+    Column("state", Text, nullable=False),
     Column("page", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("demand", name="demand_pkey"),
 )
