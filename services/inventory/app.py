@@ -7,18 +7,17 @@ from fastapi import FastAPI
 
 from services.inventory.api import products, stock, stock_commands, warehouses
 from services.inventory.projecting import projections
-from services.inventory.records import Records
-from shared.http import Platform, create_app
+from shared.http import Ledger, Platform, create_app
 from shared.projection import Projector
 from shared.settings import Settings
 
 DESCRIPTION = "Master data, receipts and adjustments, and the stock inquiry. Who gets which stock is decided by the allocator."
 
 
-def application(settings: Settings, records: Records | None = None) -> FastAPI:
-    """The service. `records`: another way to the allocator's read-only HTTP than the address of the settings."""
+def application(settings: Settings, ledger: Ledger | None = None) -> FastAPI:
+    """The service. `ledger`: another way to the allocator's read-only HTTP than the address of the settings."""
     platform = Platform.open(settings, "inventory")
-    source = records or Records(settings.allocator_url)
+    passed_on = ledger or Ledger(settings.allocator_url, "GET /stock")
     projector = Projector("inventory", settings.bootstrap, platform.engine, platform.outbox, projections(platform))
     platform.conditions["projections"] = projector.condition
 
@@ -26,10 +25,10 @@ def application(settings: Settings, records: Records | None = None) -> FastAPI:
     async def background() -> AsyncIterator[None]:
         async with projector.running():
             yield
-        await source.close()
+        await passed_on.close()
 
     bulk = (products.bulk_routes(settings), stock_commands.bulk_routes(settings))
     single = (warehouses.routes, products.routes, stock_commands.routes, stock.routes)
     app = create_app(platform, *bulk, *single, title="Earmark inventory", description=DESCRIPTION, background=background)
-    app.state.records = source
+    app.state.ledger = passed_on
     return app

@@ -11,7 +11,7 @@ from services.orders.api import commanding, creating, letters, queries, runs, sp
 from services.orders.api.parts import Parts
 from services.orders.feeds import Feeds
 from services.orders.runner import Runner
-from shared.http import Platform, create_app
+from shared.http import Ledger, Platform, create_app
 from shared.settings import Settings
 
 log = logging.getLogger("earmark.orders")
@@ -23,9 +23,10 @@ Commands need an `Idempotency-Key`; a repeat with the same key changes nothing. 
 with `Prefer: wait=N` the decision itself where it comes within N seconds."""
 
 
-def application(settings: Settings) -> FastAPI:
-    """The ASGI application of one orders process."""
+def application(settings: Settings, ledger: Ledger | None = None) -> FastAPI:
+    """The ASGI application of one orders process. `ledger`: another way to the allocator's HTTP than the address of the settings."""
     platform = Platform.open(settings, "orders")
+    passed_on = ledger or Ledger(settings.allocator_url, "GET /orders/{number}")
     runner = Runner(platform)
     feeds = Feeds.open(platform, after_answers=runner.wake)
     platform.conditions["intake"] = feeds.intake.subscriber.condition
@@ -45,11 +46,12 @@ def application(settings: Settings) -> FastAPI:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks, timeout=STOP_SECONDS)
+            await passed_on.close()
 
     bulk = creating.bulk_routes(settings.max_bulk_body_bytes, settings.max_body_bytes)
     routers = (creating.routes, bulk, queries.routes, commanding.routes, splitting.routes, runs.routes, letters.routes)
     app = create_app(platform, *routers, title="Earmark orders", description=DESCRIPTION, background=background)
-    app.state.parts = Parts(feeds, runner)
+    app.state.parts, app.state.ledger = Parts(feeds, runner), passed_on
     return app
 
 

@@ -35,6 +35,8 @@ A command, the whole of it:
   values)` the body with `next_cursor`. Name merchant, route and filters in `scope`: a cursor is refused elsewhere.
 - The transaction that projects a decision calls `await notify(connection, platform.decisions, subject)`; waiters in every process wake up.
 - Events that others publish are folded in by a `Projection` of `shared.projection`; give `Projector(…).running` as `background`.
+- What only the allocator knows is passed on: `app.state.ledger = Ledger(settings.allocator_url, "GET /stock")`, and in the endpoint
+  `ledger: PassedOn`, `await ledger.get(request, "records", sku, query={…})`.
 - `platform.conditions["name"] = lambda: "…"` adds a word to `/health/ready`.
 - More than 256 KB: `@routes.post(…)` on `router(max_body_bytes=settings.max_bulk_body_bytes)`.
 """
@@ -45,6 +47,7 @@ from shared.http.commands import Command, Unit
 from shared.http.cursors import Page
 from shared.http.gathering import Shared
 from shared.http.keys import Caller, NewKey, create_api_key, revoke_api_key
+from shared.http.ledger import Ledger, PassedOn
 from shared.http.platform import Platform, Serving
 from shared.http.prefer import Prefer
 from shared.http.problems import Problem, problems
@@ -57,9 +60,11 @@ __all__ = [
     "Body",
     "Caller",
     "Command",
+    "Ledger",
     "NewKey",
     "Outgoing",
     "Page",
+    "PassedOn",
     "Platform",
     "Prefer",
     "Problem",

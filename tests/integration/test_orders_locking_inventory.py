@@ -2,12 +2,15 @@
 orders by one request from orders, every cancel by the order's own address."""
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from services.allocator.core.demand.telling import SHORTAGES_TOLD
+from shared.http import Ledger
 from tests.support.inventory_service import Inventory, inventory_and_allocator
 from tests.support.orders_service import Orders, lines, orders_service
 
@@ -68,8 +71,10 @@ class Shop:
 @pytest.fixture
 async def shop(database: str, fresh_topics: str) -> AsyncIterator[Shop]:
     """Ten cups of lot L1, five of lot L2, no pot; three orders hold cups of the first lot: one ready, one being picked, one stuck."""
-    async with inventory_and_allocator(database, fresh_topics) as inventory, orders_service(database, fresh_topics) as orders:
-        running = Shop(inventory, orders)
+    async with AsyncExitStack() as stack:
+        inventory = await stack.enter_async_context(inventory_and_allocator(database, fresh_topics))
+        ledger: Ledger = inventory.service.app.state.ledger
+        running = Shop(inventory, await stack.enter_async_context(orders_service(database, fresh_topics, ledger)))
         await inventory.furnish("CUP", "POT", name="Red cup")
         await inventory.receive("CUP", 10, lot="L1")
         await inventory.receive("CUP", 5, lot="L2")
@@ -112,3 +117,32 @@ async def test_what_is_canceled_or_shipped_leaves_the_page_and_what_came_free_is
     assert (await shop.do("/orders/A-2/ship"))["status"] == "shipped"
     header, rows = await shop.page(FIRST)
     assert ([row.order["number"] for row in rows], header["allocated"], header["on_hand"]) == (["A-3", "A-4"], 7, 7)
+
+
+async def test_whoever_lacks_units_is_explained_whole_with_its_rank_and_everybody_who_holds_them(shop: Shop) -> None:
+    """Also where an answer of a thousand lines leaves the explanation out."""
+    many = {f"SKU-{number:02d}": 2 for number in range(SHORTAGES_TOLD + 1)}
+    assert await shop.order("A-5", "Lise Meitner", POT=2, CUP=20, **many) == "Pending Allocation"
+    order = await shop.orders.get("/orders/A-5")
+    left_out = [line["sku"] for line in order["lines"] if line["shortage"] is None]
+    assert len(left_out) == 3
+    for sku in left_out:
+        found = await shop.orders.get(f"/orders/A-5/lines/{sku}/explanation")
+        assert found["shortage"]["missing_units"] == found["standing"]["waiting_units"] > 0
+        assert [one["action"] for one in found["shortage"]["remedies"]], "there is something that helps"
+
+    pot = await shop.orders.get("/orders/A-5/lines/POT/explanation")
+    assert (pot["standing"]["rank"], pot["standing"]["ahead_units"], pot["items"]) == (2, 1, [])
+    first = await shop.orders.get("/orders/A-5/lines/CUP/explanation", limit=2)
+    assert [(one["number"], one["units"], one["being_picked"]) for one in first["items"]] == [("A-5", 6, False), ("A-3", 4, False)]
+    second = await shop.orders.get("/orders/A-5/lines/CUP/explanation", limit=2, cursor=first["next_cursor"])
+    assert [(one["number"], one["units"], one["being_picked"]) for one in second["items"]] == [("A-2", 3, True), ("A-1", 2, False)]
+    assert second["next_cursor"] is None
+    served = await shop.orders.get("/orders/A-1/lines/CUP/explanation")
+    assert (served["standing"]["rank"], served["shortage"]) == (None, None)
+
+
+async def test_what_was_never_asked_for_and_what_is_another_merchants_is_not_explained(shop: Shop) -> None:
+    for path, by, field in [("A-1/lines/POT", "acme", "number"), ("A-9/lines/CUP", "acme", "number"), ("A-1/lines/CUP", "bolt", "number")]:
+        answer = await shop.orders.command("GET", f"/orders/{path}/explanation", by=by)
+        assert (answer.status_code, answer.json()["field"]) == (404, field)

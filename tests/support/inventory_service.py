@@ -11,7 +11,7 @@ import httpx
 
 from services.allocator.api.routes import read_only_api
 from services.inventory.app import application
-from services.inventory.records import Records
+from shared.http import Ledger
 from tests.support.allocator import allocator
 from tests.support.http_service import KAFKA_AWAY, Service, running_app, settings_for
 
@@ -71,9 +71,9 @@ class Inventory:
 
 
 @asynccontextmanager
-async def inventory(dsn: str, kafka: str = KAFKA_AWAY, records: Records | None = None) -> AsyncIterator[Inventory]:
+async def inventory(dsn: str, kafka: str = KAFKA_AWAY, ledger: Ledger | None = None) -> AsyncIterator[Inventory]:
     """The service alone; its Kafka is away unless one is named."""
-    app = application(settings_for(dsn, kafka), records)
+    app = application(settings_for(dsn, kafka), ledger)
     async with running_app(app, app.state.platform) as service:
         yield Inventory(service)
 
@@ -82,9 +82,9 @@ async def inventory(dsn: str, kafka: str = KAFKA_AWAY, records: Records | None =
 async def inventory_and_allocator(dsn: str, kafka: str) -> AsyncIterator[Inventory]:
     """The service with a real allocator that answers it, over Kafka and over HTTP."""
     settings = settings_for(dsn, kafka)
-    ledger = read_only_api(settings)
+    api = read_only_api(settings)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(allocator(settings))
-        await stack.enter_async_context(ledger.router.lifespan_context(ledger))
-        records = Records("http://allocator", httpx.ASGITransport(ledger))
-        yield await stack.enter_async_context(inventory(dsn, kafka, records))
+        await stack.enter_async_context(api.router.lifespan_context(api))
+        ledger = Ledger("http://allocator", "GET /stock", httpx.ASGITransport(api))
+        yield await stack.enter_async_context(inventory(dsn, kafka, ledger))

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from services.orders.api.parts import Parts
 from services.orders.app import application
-from shared.http import Platform
+from shared.http import Ledger, Platform
 from shared.partitions.model import InputRecord
 from shared.relay.outbox import records_of
 from shared.schemas.events import AllocatedLine, AllocationChanged, OrderChanged
@@ -127,9 +127,9 @@ class Orders:
 
 
 @asynccontextmanager
-async def orders_service(dsn: str, kafka: str = KAFKA_AWAY, **more: Any) -> AsyncIterator[Orders]:
+async def orders_service(dsn: str, kafka: str = KAFKA_AWAY, ledger: Ledger | None = None, **more: Any) -> AsyncIterator[Orders]:
     """The service, running."""
-    app = application(settings_for(dsn, kafka, **more))
+    app = application(settings_for(dsn, kafka, **more), ledger)
     async with running_app(app, app.state.platform) as service:
         yield Orders(service)
 

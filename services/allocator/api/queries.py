@@ -7,6 +7,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.allocator.store.demand_encoding import from_row
+from services.allocator.store.demand_ports import DemandRow
+from shared.schemas.events import Shortage
+
 _RECORDS = """
 SELECT sku, record, warehouse, bin, lot, label, expires_on, received_at, on_hand, held, backed + flagged AS allocated,
        on_hand - held - backed - flagged AS available, flagged, version, changed_at
@@ -35,6 +39,32 @@ SELECT demand, alternative, fill, waiting_units, reserved_units, priority, deman
           FROM allocator.reservation WHERE merchant = :merchant AND sku = :sku AND waiting_units > 0) AS queue
  WHERE rank > :after ORDER BY rank LIMIT :limit
 """
+_STANDING = """
+SELECT demand, sku, alternative, fill, reserved_units, flagged_units, waiting_units, consumed_units, priority, demanded_at, warehouses,
+       (SELECT coalesce(sum(s.version), 0) + 1
+          FROM allocator.stock_record AS s WHERE (s.merchant, s.sku) = (v.merchant, v.sku)) AS ledger_version
+  FROM allocator.reservation AS v
+ WHERE merchant = :merchant AND sku = :sku AND demand = :demand
+ ORDER BY live DESC, attempt DESC LIMIT 1
+"""
+_AHEAD = """
+SELECT count(*) + 1 AS rank, coalesce(sum(waiting_units), 0)::bigint AS ahead_units
+  FROM allocator.reservation
+ WHERE merchant = :merchant AND sku = :sku AND live AND waiting_units > 0
+   AND (priority, demanded_at, demand, alternative) < (:priority, :demanded_at, :demand, :alternative)
+"""
+_EXPLAINED = """
+SELECT demand, merchant, status, wish, version, attempt, deadline_at, closed_at, state::text FROM allocator.demand WHERE demand = :demand
+"""
+_LARGEST = """
+SELECT demand, alternative, split_part(demand, '/', 1) AS kind, split_part(demand, '/', 3) AS number, reserved_units AS units,
+       flagged_units AS flagged, mark IS NOT NULL AS being_picked
+  FROM allocator.reservation
+ WHERE merchant = :merchant AND sku = :sku AND live AND reserved_units > 0
+   AND (-reserved_units, demand, alternative) > (-CAST(:after_units AS bigint), :after_demand, :after_alternative)
+ ORDER BY -reserved_units, demand, alternative LIMIT :limit
+"""
+_MOST = 2**62
 
 
 async def records(
@@ -75,6 +105,34 @@ async def movements(
 async def queue(connection: AsyncConnection, merchant: str, sku: str, after: int, limit: int) -> list[dict[str, Any]]:
     """Who waits for a SKU, in the order in which they are served, with their rank from 1."""
     return await _rows(connection, _QUEUE, {"merchant": merchant, "sku": sku, "after": after, "limit": limit})
+
+
+async def standing(connection: AsyncConnection, merchant: str, sku: str, demand: str) -> dict[str, Any] | None:
+    """What a demand has and lacks of a SKU, with its place in the queue if it waits, now; None if it never asked for any."""
+    found = await _rows(connection, _STANDING, {"merchant": merchant, "sku": sku, "demand": demand})
+    if not found:
+        return None
+    row = found[0]
+    if not row["waiting_units"]:
+        return row | {"rank": None, "ahead_units": 0}
+    place = {name: row[name] for name in ("priority", "demanded_at", "demand", "alternative")}
+    return row | (await _rows(connection, _AHEAD, {"merchant": merchant, "sku": sku} | place))[0]
+
+
+async def shortage(connection: AsyncConnection, demand: str, sku: str, alternative: str) -> Shortage | None:
+    """What the stock side said when it last answered: the demand keeps it whole, whatever was left out of the event."""
+    found = await _rows(connection, _EXPLAINED, {"demand": demand})
+    outcome = from_row(DemandRow(**found[0])).seen.get((sku, alternative)) if found else None
+    return outcome.shortage if outcome else None
+
+
+async def largest(
+    connection: AsyncConnection, merchant: str, sku: str, after: tuple[int, str, str] | None, limit: int
+) -> list[dict[str, Any]]:
+    """Everybody who holds units of a SKU, the largest first."""
+    units, demand, alternative = after or (_MOST, "", "")
+    place = {"after_units": units, "after_demand": demand, "after_alternative": alternative}
+    return await _rows(connection, _LARGEST, {"merchant": merchant, "sku": sku, "limit": limit} | place)
 
 
 async def _rows(connection: AsyncConnection, sql: str, given: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -1,18 +1,21 @@
-"""Read-only HTTP over the ledger: records, who holds them, their movements, who waits. The merchant comes from the API key."""
+"""Read-only HTTP over the ledger: records, who holds them, their movements, who waits, and why. The merchant comes from the API key."""
 
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query
+from pydantic import TypeAdapter
 
 from services.allocator.api import queries
 from shared.http import Caller, Page, Platform, Problem, Serving, create_app, problems, router
-from shared.schemas.values import Sku
+from shared.schemas.events import Shortage
+from shared.schemas.values import DemandKind, Identifier, Sku, demand_id
 from shared.settings import Settings
 
 routes = router()
 
-Number = Annotated[int, Path(ge=1, description="the stock record's number within its SKU")]
+Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="the stock record's number within its SKU")]
+_SHORTAGE: TypeAdapter[Shortage | None] = TypeAdapter(Shortage | None)
 SkuPath = Annotated[Sku, Path(description="case sensitive")]
 
 
@@ -80,6 +83,26 @@ async def list_queue(caller: Caller, platform: Serving, page: Page, sku: SkuPath
         found = await queries.queue(connection, caller.merchant, sku, after[0] if after else 0, page.limit + 1)
     more = len(found) > page.limit
     return page.reply(scope, found[: page.limit], [found[page.limit - 1]["rank"]] if more else None)
+
+
+@routes.get("/explanations/{sku}/{kind}/{number}", summary="Why a demand lacks units of a SKU", responses=problems(404))
+async def explain(
+    caller: Caller, platform: Serving, page: Page, sku: SkuPath, kind: DemandKind, number: Annotated[Identifier, Path()]
+) -> dict[str, Any]:
+    """What it has and lacks, and its rank in the queue, now; `shortage`, as of its own `ledger_version`: sums by reason and the smallest
+    set of actions that would help. `items`: everybody who holds units of the SKU, the largest first."""
+    demand = demand_id(kind, caller.merchant, number)
+    scope = f"{caller.merchant}/explanations/{sku}/{demand}"
+    after = page.after(scope)
+    async with platform.reading() as connection:
+        found = await queries.standing(connection, caller.merchant, sku, demand)
+        if found is None:
+            raise Problem(404, "not_asked_for", f"{demand} never asked for {sku}", remedy="check the number and the SKU", field="number")
+        shortage = await queries.shortage(connection, demand, sku, found["alternative"])
+        holders = await queries.largest(connection, caller.merchant, sku, (after[0], after[1], after[2]) if after else None, page.limit + 1)
+    last = holders[page.limit - 1] if len(holders) > page.limit else None
+    reply = page.reply(scope, holders[: page.limit], [last["units"], last["demand"], last["alternative"]] if last else None)
+    return {"standing": found, "shortage": _SHORTAGE.dump_python(shortage, mode="json", exclude_none=True)} | reply
 
 
 def _refuse(sku: str, record: int) -> Any:

@@ -8,14 +8,13 @@ from services.inventory.api.master import one_of
 from services.inventory.api.products import SkuId
 from services.inventory.api.warehouses import Search
 from services.inventory.api.words import PageOf, StockLine, StockView
-from services.inventory.records import Records
 from services.inventory.store import stock_levels
 from services.inventory.store.tables import PRODUCT
-from shared.http import Caller, Page, Serving, problems, router
+from shared.http import Caller, Page, PassedOn, Serving, problems, router
 from shared.schemas.values import Bin, Lot, Sku, Warehouse
 
 routes = router(tags=["stock"])
-RecordNumber = Annotated[int, Path(ge=1, le=2**62, description="numbers the stock record within its SKU", examples=[1])]
+RecordNumber = Annotated[int, Path(ge=1, le=2**31 - 1, description="numbers the stock record within its SKU", examples=[1])]
 Limit = Annotated[int, Query(ge=1, le=200, description="how many at most")]
 Cursor = Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before")]
 _UNITS = ("on_hand_units", "held_units", "allocated_units", "available_units")
@@ -53,6 +52,7 @@ async def get_stock(sku: SkuId, caller: Caller, platform: Serving) -> dict[str, 
 @routes.get("/records", summary="Stock records")
 async def list_records(
     request: Request,
+    ledger: PassedOn,
     sku: Annotated[Sku | None, Query()] = None,
     warehouse: Annotated[Warehouse | None, Query()] = None,
     bin: Annotated[Bin | None, Query()] = None,  # noqa: A002  (the domain's word)
@@ -62,40 +62,50 @@ async def list_records(
 ) -> Any:
     """The inventory list: warehouse, bin, lot, label; on hand, held, allocated, available. Different lots of a product are different
     records (000-07)."""
-    return await _records(request).listed(request, _query(sku=sku, warehouse=warehouse, bin=bin, lot=lot, limit=limit, cursor=cursor))
+    query = _query(sku=sku, warehouse=warehouse, bin=bin, lot=lot, limit=limit, cursor=cursor)
+    return await ledger.get(request, "records", query=query)
 
 
 @routes.get("/stock/{sku}/records", responses=problems(404), summary="Stock records of a SKU")
 async def list_records_of_sku(
-    sku: SkuId, caller: Caller, platform: Serving, request: Request, limit: Limit = 50, cursor: Cursor = None
+    sku: SkuId, caller: Caller, platform: Serving, ledger: PassedOn, request: Request, limit: Limit = 50, cursor: Cursor = None
 ) -> Any:
     """As `/records`, of one product."""
     await one_of(platform, PRODUCT, {"merchant": caller.merchant, "sku": sku}, "product")
-    return await _records(request).listed(request, _query(sku=sku, limit=limit, cursor=cursor))
+    return await ledger.get(request, "records", query=_query(sku=sku, limit=limit, cursor=cursor))
 
 
 @routes.get("/stock/{sku}/records/{record}/holders", responses=problems(404), summary="Who holds a stock record")
 async def list_holders(
-    sku: SkuId, record: RecordNumber, caller: Caller, platform: Serving, request: Request, limit: Limit = 50, cursor: Cursor = None
+    sku: SkuId,
+    record: RecordNumber,
+    caller: Caller,
+    platform: Serving,
+    ledger: PassedOn,
+    request: Request,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Any:
     """The demands that hold units of it now, and how many; their sum is the record's allocated quantity (000-09)."""
     product = await one_of(platform, PRODUCT, {"merchant": caller.merchant, "sku": sku}, "product")
-    found = await _records(request).holders(request, sku, record, _query(limit=limit, cursor=cursor))
+    found = await ledger.get(request, "records", sku, str(record), "holders", query=_query(limit=limit, cursor=cursor))
     return found | {"record": found["record"] | {"name": product["name"]}}
 
 
 @routes.get("/stock/{sku}/records/{record}/movements", responses=problems(404), summary="Movements of a stock record")
 async def list_movements(
-    sku: SkuId, record: RecordNumber, caller: Caller, platform: Serving, request: Request, limit: Limit = 50, cursor: Cursor = None
+    sku: SkuId,
+    record: RecordNumber,
+    caller: Caller,
+    platform: Serving,
+    ledger: PassedOn,
+    request: Request,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Any:
     """Increases and decreases, newest first (000-39)."""
     await one_of(platform, PRODUCT, {"merchant": caller.merchant, "sku": sku}, "product")
-    return await _records(request).movements(request, sku, record, _query(limit=limit, cursor=cursor))
-
-
-def _records(request: Request) -> Records:
-    records: Records = request.app.state.records
-    return records
+    return await ledger.get(request, "records", sku, str(record), "movements", query=_query(limit=limit, cursor=cursor))
 
 
 def _query(**given: object) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any
 
-from fastapi import Query
+from fastapi import Path, Query, Request
 from starlette.responses import JSONResponse
 
 from services.orders.api.parts import Number, etag, find, no_such_order
@@ -11,7 +11,7 @@ from services.orders.api.views import EntryPage, EntryView, OrderPage, OrderView
 from services.orders.core.model import Key, OrderStatus
 from services.orders.store.listing import Filter, Sort, list_history, list_orders
 from services.orders.store.rows import standing_of
-from shared.http import Caller, Page, Serving, problems, router
+from shared.http import Caller, Page, PassedOn, Serving, problems, router
 from shared.schemas.values import AllocationStatus, Identifier, Sku, Text, Time
 
 routes = router(tags=["orders"])
@@ -43,6 +43,26 @@ async def get_history(number: Number, caller: Caller, platform: Serving, page: P
         for row in rows[: page.limit]
     ]
     return JSONResponse(page.reply(scope, items, [rows[page.limit - 1].id] if len(rows) > page.limit else None))
+
+
+@routes.get("/orders/{number}/lines/{sku}/explanation", summary="Why a line lacks units", response_model=None, responses=problems(404))
+async def get_explanation(
+    number: Number,
+    sku: Annotated[Sku, Path(description="the line's SKU", examples=["CUP"])],
+    caller: Caller,
+    platform: Serving,
+    ledger: PassedOn,
+    request: Request,
+    limit: Annotated[int, Query(ge=1, le=200, description="holders, how many at most")] = 50,
+    cursor: Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before")] = None,
+) -> Any:
+    """As the allocator knows it: what the line has and lacks and its rank in the queue, now; the shortage with what would help; everybody
+    who holds units of the SKU, the largest first."""
+    if await find(platform, key := Key(caller.merchant, number)) is None:
+        raise no_such_order(number)
+    query = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
+    kind, _, demand_number = key.demand.split("/")
+    return await ledger.get(request, "explanations", sku, kind, demand_number, query=query)
 
 
 @routes.get("/orders", summary="Orders", response_model=OrderPage)
