@@ -39,6 +39,7 @@ class _Route(APIRoute):
             strict = StrictRequest(request.scope, request.receive)
             platform: Platform = request.app.state.platform
             strict.state.caller = await _admitted(platform, request)
+            _refuse_nul(request)
             await _read(strict, self.limit or platform.settings.max_body_bytes)
             require_json(strict)
             if await strict.body():
@@ -62,6 +63,15 @@ async def _admitted(platform: Platform, request: Request) -> Identity:
         raise
     await platform.callers.spend(caller.key_id)
     return caller
+
+
+def _refuse_nul(request: Request) -> None:
+    """Postgres stores every character but this one, so that it is in no name; bodies are searched when they are read."""
+    if "\x00" not in request.scope["path"] and b"%00" not in request.scope["query_string"]:
+        return
+    named = [*request.path_params.items(), *request.query_params.multi_items()]
+    field = next((name for name, value in named if "\x00" in str(value)), "query")
+    raise Problem(422, "validation", "the address holds NUL", field=field[:64], remedy=f"take %00 out of {field[:64]}")
 
 
 async def _read(request: StrictRequest, limit: int) -> None:
