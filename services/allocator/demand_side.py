@@ -4,11 +4,12 @@ Decides nothing itself: that is `core.demand`.
 """
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from services.allocator.core.demand.fold import DemandFold, ForgottenDemand
+from services.allocator.core.demand.fold import DemandFold, ForgottenDemand, Trace
 from services.allocator.core.demand.state import DemandState
 from services.allocator.core.policy import DemandSettings
 from services.allocator.core.rules_hash import rules_hash
@@ -18,15 +19,17 @@ from services.allocator.store.demand_ports import DemandStorage, Page, newest, n
 from shared.partitions.model import InputRecord, PartitionId, Send
 from shared.partitions.partition import Halted
 from shared.schemas.events import AllocationChanged, AllocationRunChanged, Demand, DemandEvent, OrderChanged
+from shared.schemas.quick import quick
 from shared.schemas.topics import ALLOCATIONS, ORDERS, OUTCOMES, RESERVATIONS
 from shared.schemas.values import MAX_UNITS, DemandKind, merchant_of
-from shared.schemas.wire import BadRecord, decode, header_map
+from shared.schemas.wire import BadRecord, decode, header_map, traceparent_of
 
 _ACCEPTED = {
     ORDERS.name: frozenset({"order_changed", "allocation_run_changed"}),
     OUTCOMES.name: frozenset({"outcomes.pack", "outcome", "wake"}),
 }
 _OURS = f"{DemandKind.SALES_ORDER.value}/"
+_made = quick(Send)
 DUE_AT_ONCE = 500
 """Deadlines taken in one batch; after an outage all are due, and the next batch goes on with those that are left."""
 
@@ -49,13 +52,16 @@ class DemandSide:
 
     def decode(self, record: InputRecord) -> tuple[Any, ...]:
         """See the port."""
-        messages = decode(record.value, header_map(record.headers), _ACCEPTED[record.topic])
+        found = header_map(record.headers)
+        messages = decode(record.value, found, _ACCEPTED[record.topic])
         if record.topic == OUTCOMES.name:
             return messages
         for message in messages:
             if isinstance(message, OrderChanged):
                 _check(message.demand)
-        return tuple([message for message in messages if not isinstance(message, AllocationRunChanged)])  # of bulk runs: not for us
+        kept = tuple([message for message in messages if not isinstance(message, AllocationRunChanged)])  # of bulk runs: not for us
+        trace = traceparent_of(found)
+        return kept if trace is None else (*kept, *_traces(kept, trace))
 
     async def resume(self, partition: PartitionId) -> None:
         """See the port."""
@@ -70,7 +76,7 @@ class DemandSide:
         """See the port."""
         return self._deadlines.next()
 
-    async def decide(self, messages: Sequence[DemandEvent], now: datetime) -> list[Send]:
+    async def decide(self, messages: Sequence[DemandEvent | Trace], now: datetime) -> list[Send]:
         """See the port. Raises Halted where the stock side answers a demand that this database does not know."""
         states = await self._load(_demands_of(messages), {})
         known = set(states)
@@ -89,7 +95,8 @@ class DemandSide:
         fold.tell()
         self._fold, self._unknown = fold, fold.changed.keys() - known
         self._recent.keep(fold.states)
-        return [_send(message) for message in fold.sends]
+        sends = [_send(message) for message in fold.sends]
+        return [_traced(send, fold.traces) for send in sends] if fold.traces else sends
 
     async def save(self) -> None:
         """See the port."""
@@ -180,14 +187,22 @@ class _Deadlines:
         return taken
 
 
-def _demands_of(messages: Iterable[DemandEvent]) -> dict[str, None]:
+def _demands_of(messages: Iterable[DemandEvent | Trace]) -> dict[str, None]:
     return dict.fromkeys(message.demand.id if isinstance(message, OrderChanged) else message.demand for message in messages)
 
 
 def _send(message: Any) -> Send:
     if isinstance(message, AllocationChanged):
-        return Send(ALLOCATIONS.name, message.demand, message)
-    return Send(RESERVATIONS.name, f"{message.merchant}/{message.sku}", message)
+        return _made(topic=ALLOCATIONS.name, key=message.demand, message=message)
+    return _made(topic=RESERVATIONS.name, key=f"{message.merchant}/{message.sku}", message=message)
+
+
+def _traces(messages: Iterable[Any], traceparent: str) -> list[Trace]:
+    return [Trace(one.demand.id, one.demand.version, traceparent) for one in messages if isinstance(one, OrderChanged)]
+
+
+def _traced(send: Send, traces: Mapping[str, str]) -> Send:
+    return replace(send, traceparent=traces.get(send.message.demand)) if send.topic == ALLOCATIONS.name else send
 
 
 def _check(demand: Demand) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pydantic import TypeAdapter, ValidationError
@@ -29,7 +29,7 @@ from shared.schemas.events import AllocationChanged
 from shared.schemas.intake import OrderIntake
 from shared.schemas.topics import ALLOCATIONS, ORDER_INTAKE
 from shared.schemas.values import DemandKind, Merchant
-from shared.schemas.wire import ADAPTERS, MAX_VALUE_BYTES, BadRecord, decode, header_map, type_header
+from shared.schemas.wire import ADAPTERS, MAX_VALUE_BYTES, BadRecord, decode, header_map, traceparent_in, type_header
 
 log = logging.getLogger("earmark.orders.feeds")
 
@@ -74,8 +74,9 @@ async def take_intake(connection: AsyncConnection, outbox: Outbox, records: Sequ
             letter = DeadLetter(record, f"{answer.detail}: {answer.remedy}", answer.field)
             condemned.append(Condemned(letter, message.merchant))
             continue
+        trace = traceparent_in(record.headers)
         for change in answer:
-            changes.append(change)
+            changes.append(replace(change, traceparent=trace) if trace else change)
             orders[key] = change.order
     await save(connection, outbox, changes)
     return Taken(condemned)

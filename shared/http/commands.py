@@ -23,6 +23,7 @@ from shared.http.problems import Problem, unavailable
 from shared.http.replies import Asked, Reply, keep, look
 from shared.partitions.crash import crash_point
 from shared.relay import Outgoing
+from shared.schemas.wire import traceparent_of
 
 KEPT_DAYS = 7
 MAX_KEY = 255
@@ -54,13 +55,14 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """One request that is a command."""
+    """One request that is a command. `traceparent`: the trace (W3C) that it belongs to, for the events that it causes."""
 
     platform: Platform
     caller: Identity
     route: str
     key: str
     request_hash: bytes
+    traceparent: str | None = None
 
     async def run(self, work: Callable[[Unit], Awaitable[Reply]]) -> Reply:
         """Do `work` in one transaction with its stored reply, or replay that. `work` may run again after a deadlock: it must keep
@@ -121,7 +123,8 @@ async def _runner(
     body = (await request.json()).canonical() if await request.body() else b""
     content = f"{request.url.path}?{request.url.query}\n".encode() + body
     route = f"{request.method} {request.scope['route'].path_format}"
-    return Runner(request.app.state.platform, request.state.caller, route, key, hashlib.sha256(content).digest())
+    trace = traceparent_of(request.headers)
+    return Runner(request.app.state.platform, request.state.caller, route, key, hashlib.sha256(content).digest(), trace)
 
 
 Command = Annotated[Runner, Depends(_runner)]

@@ -101,8 +101,9 @@ class DeadLetter:
 @dataclass(frozen=True, slots=True)
 class Send:
     """A message that a decision sends. `key` decides the destination partition. `order` sorts the sends of one batch, so that they do
-    not depend on what was cached: (index of the command, counter)."""
+    not depend on what was cached: (index of the command, counter). `traceparent`: the trace that it belongs to; for public events only."""
 
     topic: str
     key: str
     message: Any
+    traceparent: str | None = None

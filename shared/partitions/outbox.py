@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from shared.partitions.model import DeadLetter, OutboxRow, Send
 from shared.schemas import topics, wire
@@ -18,25 +17,26 @@ def outbox_of(
 
     Internal messages travel packed; public events one to a record, so that their key orders and compacts them.
     """
-    by_destination: dict[tuple[str, int], list[tuple[str, Any]]] = {}
+    by_destination: dict[tuple[str, int], list[Send]] = {}
     for send in sends:
         destination = send.topic, partition_of(send.key, counts[send.topic])
-        by_destination.setdefault(destination, []).append((send.key, send.message))
+        by_destination.setdefault(destination, []).append(send)
     rows = []
-    for (topic, partition), messages in sorted(by_destination.items(), key=lambda item: item[0]):
-        records = _records(topic, messages, source, sequence + 1, now)
+    for (topic, partition), told in sorted(by_destination.items(), key=lambda item: item[0]):
+        records = _records(topic, told, source, sequence + 1, now)
         rows.append(OutboxRow(batch_no, topic, partition, sequence + 1, sequence + len(records), tuple(records)))
         sequence += len(records)
     return rows, sequence
 
 
-def _records(topic: str, messages: Sequence[tuple[str, Any]], source: str, first: int, now: datetime) -> list[Record]:
+def _records(topic: str, sends: Sequence[Send], source: str, first: int, now: datetime) -> list[Record]:
     if topic in _PACKED:
-        return wire.packs(_PACKED[topic], [message for _, message in messages], source=source, first_sequence=first, time=now)
+        return wire.packs(_PACKED[topic], [send.message for send in sends], source=source, first_sequence=first, time=now)
     if topic == topics.DEAD_LETTERS.name:
-        return [dead_letter(message, Envelope(source, first + index), now) for index, (_, message) in enumerate(messages)]
+        return [dead_letter(send.message, Envelope(source, first + index), now) for index, send in enumerate(sends)]
     return [
-        wire.encode(message, key=key, envelope=Envelope(source, first + index), time=now) for index, (key, message) in enumerate(messages)
+        wire.encode(send.message, key=send.key, envelope=Envelope(source, first + index), time=now, traceparent=send.traceparent)
+        for index, send in enumerate(sends)
     ]
 
 

@@ -8,7 +8,7 @@ and the remedy. Headers and keys are treated as hostile.
 import json
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -27,6 +27,7 @@ MAX_PACKED = 500
 SCHEMA = "v1"
 _NUMBER = re.compile("[1-9][0-9]{0,17}")
 """What `int` takes is wider: other digits, underscores, spaces, 5,000 digits."""
+_TRACEPARENT = re.compile("(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./\-]{0,99}")
 
 _MESSAGES: tuple[type[Any], ...] = (
@@ -191,6 +192,20 @@ def header_map(raw: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
 def type_header(raw: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
     """The one header that `decode` reads, as `header_map` has it: for those who need no other."""
     return header_map([one for one in raw if one[0] == "ce_type"])
+
+
+def traceparent_of(found: Mapping[str, str]) -> str | None:
+    """The trace (W3C Trace Context) that a request or a record belongs to, to be passed on as it came. One that is not in order is none."""
+    given = found.get("traceparent")
+    return given if given is not None and _TRACEPARENT.fullmatch(given) else None
+
+
+def traceparent_in(raw: Iterable[tuple[str, bytes | None]]) -> str | None:
+    """As `traceparent_of`, for those who need no other header."""
+    for one in raw:
+        if one[0] == "traceparent":
+            return traceparent_of(header_map([one]))
+    return None
 
 
 def envelope_of(found: dict[str, str]) -> Envelope:

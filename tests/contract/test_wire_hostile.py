@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.schemas import wire
-from shared.schemas.wire import BadRecord, Envelope, decode, envelope_of, header_map
+from shared.schemas.wire import BadRecord, Envelope, decode, envelope_of, header_map, traceparent_of
 from tests.contract.golden_records import Golden, golden_files
 from tests.contract.hostile_records import HOSTILE, RECEIPT, Hostile
 
@@ -82,6 +82,28 @@ def test_a_sequence_is_a_plain_number_that_eight_bytes_hold(sequence: str) -> No
 def test_a_source_is_a_short_plain_name(source: str) -> None:
     with pytest.raises(BadRecord, match="not written by the allocator"):
         envelope_of({"earmark_source": source, "earmark_sequence": "1"})
+
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        TRACE.upper(),
+        TRACE + "\n",
+        TRACE + "-more",
+        TRACE[:-1],
+        "ff" + TRACE[2:],
+        f"00-{'0' * 32}-00f067aa0ba902b7-01",
+        f"00-4bf92f3577b34da6a3ce929d0e0e4736-{'0' * 16}-01",
+        "",
+    ],
+)
+def test_a_trace_that_is_not_in_order_is_none(given: str) -> None:
+    assert traceparent_of({"traceparent": given}) is None
+    assert traceparent_of({"traceparent": TRACE}) == TRACE
+    assert traceparent_of({}) is None
 
 
 def test_an_envelope_without_headers_is_refused() -> None:

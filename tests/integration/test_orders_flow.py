@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from shared.kafka import consumer_settings, stop_client
 from shared.schemas.intake import OrderIntake
-from shared.schemas.topics import DEAD_LETTERS, ORDER_INTAKE, ORDERS
+from shared.schemas.topics import ALLOCATIONS, DEAD_LETTERS, ORDER_INTAKE, ORDERS
 from shared.schemas.values import AdjustmentReason, Line
 from shared.schemas.wire import Envelope, decode, encode, header_map, partition_of
 from tests.support.allocator import PARTITIONS, Channel, adjustment, allocator, channel, receipt, settings_for
@@ -20,6 +20,8 @@ from tests.support.orders_service import Orders, lines, now, orders_service
 
 pytestmark = pytest.mark.integration
 WAIT = "wait=30"
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+ALLOCATED = frozenset({"allocation_changed"})
 
 
 @dataclass
@@ -203,6 +205,28 @@ async def test_orders_of_a_channel_arrive_whatever_its_partitioner_and_poison_ha
             await asyncio.sleep(0.2)
     letter = (await _records(shop.kafka, DEAD_LETTERS.name))[0]
     assert header_map(letter.headers)["earmark_dead_topic"] == ORDER_INTAKE.name
+
+
+async def test_a_trace_goes_from_a_request_and_from_a_channels_record_to_the_allocators_answer(shop: Shop) -> None:
+    posted, sent, canceled = (TRACE.replace("4bf9", f"{digit}bf9") for digit in "456")
+    await _stocked(shop, CUP=9)
+    await shop.post("/orders", {"number": "A-1", "lines": lines({"CUP": 1})}, traceparent=posted)
+    message = OrderIntake(merchant="acme", number="C-1", version=1, lines=(Line(sku="CUP", units=1),), demanded_at=now())
+    record = encode(message, key="C-1", envelope=Envelope("channel", 1), time=now(), traceparent=sent)
+    await shop.line.say_bytes(ORDER_INTAKE.name, 3, record.value, headers=record.headers)
+    await shop.until("/orders/C-1", lambda order: order["allocation_status"] == "allocated")
+    await shop.post("/orders", {"number": "A-2", "lines": lines({"CUP": 1})})
+    await shop.post("/orders/A-1/cancel", {"reason": "duplicate"}, traceparent=canceled)
+    found = [
+        (header_map(record.headers).get("traceparent"), record.key.decode(), decode(record.value, header_map(record.headers), ALLOCATED)[0])
+        for record in await _records(shop.kafka, ALLOCATIONS.name)
+    ]
+    assert {(trace, key, told.outcome) for trace, key, told in found} == {
+        (posted, "sales-order/acme/A-1", "allocated"),
+        (sent, "sales-order/acme/C-1", "allocated"),
+        (None, "sales-order/acme/A-2", "allocated"),
+        (canceled, "sales-order/acme/A-1", "released"),
+    }
 
 
 async def test_what_was_said_while_nobody_listened_is_taken_once_when_somebody_does(fresh_topics: str, database: str) -> None:

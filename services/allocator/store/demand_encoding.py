@@ -55,6 +55,7 @@ def from_row(row: DemandRow) -> DemandState:
         refusals=stored.get("refusals", {}),
         told_version=stored.get("told_version", 0),
         told=stored.get("told", ""),
+        traceparent=stored.get("traceparent", ""),
     )
 
 
@@ -86,6 +87,8 @@ def _state(state: DemandState) -> dict[str, Any]:
         made |= {"picking": state.picking.value, "mark": state.mark, "command": state.command, "refusals": state.refusals}
     if state.told_version:
         made["told_version"], made["told"] = state.told_version, state.told
+    if state.traceparent:
+        made["traceparent"] = state.traceparent
     return made
 
 

@@ -1,7 +1,7 @@
 """Commands on one order: PATCH /orders/{number} and POST /orders/{number}/{action}."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from starlette.responses import Response
@@ -88,11 +88,12 @@ class _Told:
     key: Key
     command: OrderCommand
     if_match: str | None
+    traceparent: str | None
 
 
 async def _told(command: Command, number: str, told: OrderCommand, prefer: Prefer, if_match: str | None) -> Response:
     key = Key(command.caller.merchant, number)
-    reply = await command.share(tell_orders, _Told(key, told, if_match))
+    reply = await command.share(tell_orders, _Told(key, told, if_match, command.traceparent))
     return (await command.wait(reply, prefer, key.demand, lambda: settled(command.platform, key, reply.body["version"]))).response()
 
 
@@ -110,7 +111,7 @@ async def tell_orders(shared: Shared, told: Sequence[_Told]) -> list[Reply | Exc
             answers.append(refused)
             continue
         orders[one.key] = answer.order
-        changes.append(answer)
+        changes.append(replace(answer, traceparent=one.traceparent) if one.traceparent else answer)
         status = 202 if answer.order.standing.pending else 200
         answers.append(Reply(status, receipt(answer.order).plain(), f"/orders/{one.key.number}", etag(answer.order)))
     await save(shared.connection, shared.outbox, changes)

@@ -34,6 +34,7 @@ class _Wanted:
     key: Key
     body: NewOrder
     by: str
+    traceparent: str | None
     generated: bool
     look: bool
 
@@ -130,7 +131,7 @@ async def _place(shared: Shared, wanted: Sequence[_Wanted]) -> list[tuple[Order 
             placed.append((None, refusal(answer)))
             continue
         present[one.key] = answer.order
-        changes.append(answer)
+        changes.append(replace(answer, traceparent=one.traceparent) if one.traceparent else answer)
         placed.append((answer.order, None))
     await save(shared.connection, shared.outbox, changes)
     return placed
@@ -151,14 +152,14 @@ async def drawn_number(platform: Platform, merchant: str) -> str:
 
 async def _numbered(command: Command, bodies: Sequence[NewOrder], look: bool) -> list[_Wanted]:
     """Give a number to those that have none."""
-    merchant, told_by = command.caller.merchant, by(command)
+    merchant, told_by, trace = command.caller.merchant, by(command), command.traceparent
     without = sum(body.number is None for body in bodies)
     month = month_of(datetime.now(UTC))
     counts = iter(await draw_counts(command.platform.engine, merchant, month, without) if without else ())
     return [
-        _Wanted(Key(merchant, body.number), body, told_by, generated=False, look=look)
+        _Wanted(Key(merchant, body.number), body, told_by, trace, generated=False, look=look)
         if body.number is not None
-        else _Wanted(Key(merchant, order_number(PREFIX, month, next(counts))), body, told_by, generated=True, look=False)
+        else _Wanted(Key(merchant, order_number(PREFIX, month, next(counts))), body, told_by, trace, generated=True, look=False)
         for body in bodies
     ]
 

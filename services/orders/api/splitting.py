@@ -1,5 +1,7 @@
 """POST /orders/{number}/split."""
 
+from dataclasses import replace
+
 from starlette.responses import Response
 
 from services.orders.api.bodies import Split
@@ -37,7 +39,8 @@ async def split_order(number: Number, command: Command, prefer: Prefer, if_match
             answer = split(order, new, by(command), unit.now)
             if isinstance(answer, Refused):
                 raise refusal(answer)
-            await save(unit.connection, unit.platform.outbox, [answer.kept, answer.rest])
+            halves = [replace(half, traceparent=command.traceparent) for half in (answer.kept, answer.rest)]
+            await save(unit.connection, unit.platform.outbox, halves)
             view = SplitView(kept=receipt(answer.kept.order), rest=receipt(answer.rest.order))
             return Reply(202, view.plain(), f"/orders/{new}")
 

@@ -181,12 +181,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """An accepted change: the order as it is now, the entry it leaves, the event that tells it. `before` is null for a new order."""
+    """An accepted change: the order as it is now, the entry it leaves, the event that tells it. `before` is null for a new order.
+    `traceparent`: the trace in which it was asked for, which decides nothing and goes with the event."""
 
     before: Order | None
     order: Order
     entry: Entry
     event: OrderChanged
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,4 +170,4 @@ def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
 
 def _outgoing(change: Changed) -> Outgoing:
     demand = change.event.demand.id
-    return _made_outgoing(entity=demand, topic=ORDERS.name, key=demand, message=change.event)
+    return _made_outgoing(entity=demand, topic=ORDERS.name, key=demand, message=change.event, traceparent=change.traceparent)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from services.allocator.core.demand.fold import Trace
 from services.allocator.core.demand.state import DemandState
 from services.allocator.core.policy import DemandSettings
 from services.allocator.demand_side import DUE_AT_ONCE, DemandSide
@@ -23,6 +24,7 @@ from shared.schemas.wire import BadRecord, Envelope, Record, encode, pack
 from tests.unit.allocator.demand_script import NOON, SETTINGS
 
 HERE = PartitionId("demand", 3)
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 def order(number: int, *lines: Line, version: int = 1, fill: Fill | None = None, **given: str) -> OrderChanged:
@@ -117,6 +119,39 @@ async def test_an_answer_to_an_unknown_demand_halts_the_partition_and_names_the_
     side, _ = await a_side()
     with pytest.raises(Halted, match=r"demand/3: sales-order/acme/SO-00001.*runbooks\.md#forgotten-demand"):
         await side.decide([reserved(1)], NOON)
+
+
+async def test_what_is_told_of_a_demand_belongs_to_the_trace_of_its_present_version() -> None:
+    side, storage = await a_side()
+    await side.decide(traced(order(1)), NOON)
+    await side.save()
+    successor = DemandSide(storage, SETTINGS)
+    await successor.resume(HERE)
+    assert await told_in(successor, [reserved(1)]) == [TRACE], "it is stored with the demand"
+    again = traced(order(1), TRACE.replace("4bf9", "5bf9"))
+    assert await told_in(successor, [*again, replace(reserved(1), version=2, reserved_units=0, waiting_units=1)]) == [TRACE]
+    edited = order(1, Line(sku="A", units=2), version=2)
+    assert await told_in(successor, [edited, replace(reserved(1), attempt=2, version=3, reserved_units=2)]) == [None], "no trace, no header"
+
+
+async def test_orders_without_a_trace_are_decoded_to_themselves_and_bad_traces_are_none() -> None:
+    assert traced(order(1), None) == [order(1)]
+    assert traced(order(1), "00-00000000000000000000000000000000-00f067aa0ba902b7-01") == [order(1)]
+
+
+def traced(changed: OrderChanged, traceparent: str | None = TRACE) -> list[DemandEvent | Trace]:
+    """As the side decodes it from a record with this header."""
+    side = DemandSide(MemoryDemandStorage(lambda: MemoryTransaction(MemoryDatabase(clock=lambda: NOON))), SETTINGS)
+    record = encode(changed, key="k", envelope=Envelope("orders/1", 1), time=NOON, traceparent=traceparent)
+    return list(side.decode(as_input(record, topics.ORDERS)))
+
+
+async def told_in(side: DemandSide, messages: list[DemandEvent | Trace]) -> list[str | None]:
+    """The traces of what one batch tells everyone; commands to the stock side belong to none."""
+    sends = await side.decide(messages, NOON)
+    await side.save()
+    assert {send.traceparent for send in sends if send.topic == topics.RESERVATIONS.name} <= {None}
+    return [send.traceparent for send in sends if send.topic == topics.ALLOCATIONS.name]
 
 
 async def test_recent_demands_are_not_loaded_again_and_others_are() -> None:

@@ -1,5 +1,6 @@
 """From sends to outbox rows: one per destination, numbered without a gap, readable by whoever gets them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from shared.partitions.model import DeadLetter, InputRecord, Send
@@ -67,6 +68,14 @@ def test_numbers_go_on_without_a_gap_and_stand_in_the_headers() -> None:
 def test_rows_do_not_depend_on_the_order_in_which_destinations_were_first_named() -> None:
     one, other = allocation("sales-order/acme/1"), refusal("c1")
     assert outbox_of([one, other], COUNTS, "stock/0/1", 0, 1, NOW) == outbox_of([other, one], COUNTS, "stock/0/1", 0, 1, NOW)
+
+
+def test_a_trace_goes_into_the_headers_of_its_event_and_of_no_other() -> None:
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    sends = [replace(allocation("sales-order/acme/1"), traceparent=trace), allocation("sales-order/acme/2")]
+    rows, _ = outbox_of(sends, COUNTS, "demand/0/1", 0, 1, NOW)
+    found = {record.key: header_map(record.headers).get("traceparent") for row in rows for record in row.records}
+    assert found == {b"sales-order/acme/1": trace, b"sales-order/acme/2": None}
 
 
 def test_a_public_event_is_a_record_of_its_own_under_its_key() -> None:

@@ -7,7 +7,7 @@ so that many outcomes for one demand make one event.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.allocator.core.demand import attempts, picking
 from services.allocator.core.demand.state import Baton, DemandState, Picking, Status
@@ -21,10 +21,19 @@ class ForgottenDemand(Exception):
     """The stock side knows more than this database, which was lost or is an old backup: restore the newest, then `earmark recover`."""
 
 
+class Trace(NamedTuple):
+    """Comes straight behind a version of a demand that belongs to a trace (W3C Trace Context)."""
+
+    demand: str
+    version: int
+    traceparent: str
+
+
 @dataclass(slots=True)
 class DemandFold:
     """One batch. `states` must hold every demand that its messages name and that exists; new ones are added. `changed` collects, in
-    the order of the messages, those to save; `waiting`, at the end, those of them whose lines are not all answered."""
+    the order of the messages, those to save; `waiting`, at the end, those of them whose lines are not all answered. `traces`: demand to the
+    trace that what is told of it belongs to."""
 
     states: dict[str, DemandState]
     now: datetime
@@ -33,17 +42,19 @@ class DemandFold:
     sends: list[Any] = field(default_factory=list)
     changed: dict[str, DemandState] = field(default_factory=dict)
     waiting: set[str] = field(default_factory=set)
+    traces: dict[str, str] = field(default_factory=dict)
 
-    def fold(self, messages: Iterable[DemandEvent]) -> None:
+    def fold(self, messages: Iterable[DemandEvent | Trace]) -> None:
         """Take the messages in order."""
         for message in messages:
             if isinstance(message, Outcome):
                 self._outcome(message)
             elif isinstance(message, Wake):
                 self._wake(message)
-            else:
-                assert isinstance(message, OrderChanged), message
+            elif isinstance(message, OrderChanged):
                 self._demand(message.demand)
+            else:
+                self._trace(message)
 
     def expire(self, due: Sequence[str]) -> None:
         """Take the deadlines of these demands, which have passed."""
@@ -69,6 +80,8 @@ class DemandFold:
             event = tell(state, self.now, answered=answered)
             if event is not None:
                 self.sends.append(event)
+                if state.traceparent:
+                    self.traces[state.id] = state.traceparent
 
     # ---------------------------------------------------------------- the demand itself
 
@@ -81,7 +94,7 @@ class DemandFold:
         if state is None:
             state = self.states[demand.id] = DemandState(demand.id, demand.merchant, terms)
         self.changed[demand.id] = state
-        state.version = demand.version
+        state.version, state.traceparent = demand.version, ""
         if state.ended:
             return
         wish = wish_of(demand, self.policy)
@@ -96,6 +109,12 @@ class DemandFold:
             state.terms = terms
         else:
             self._wanted(state, wish, terms)
+
+    def _trace(self, trace: Trace) -> None:
+        """Of a version that this batch took: what is not saved must not differ from what is stored."""
+        state = self.changed.get(trace.demand)
+        if state is not None and state.version == trace.version:
+            state.traceparent = trace.traceparent
 
     def _let_go(self, state: DemandState, wish: Wish, status: Status) -> None:
         state.wish, state.picking = wish, Picking.NONE

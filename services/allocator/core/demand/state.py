@@ -64,7 +64,8 @@ class DemandState:
     waits. `releasing`: rows that were told to let go, with the attempt that told them,
     until they confirm. `seen`: the newest outcome of every row. `mark`, `command`: numbers of the last marks and of the last consumption
     asked for: the demand's version then. `refusals`: SKU to why picking or consumption was refused there.
-    `told`: digest of what was published last, as `told_version`.
+    `told`: digest of what was published last, as `told_version`. `traceparent`: the trace that the present version belongs to, which
+    decides nothing and goes with what is told.
     """
 
     id: str
@@ -88,6 +89,7 @@ class DemandState:
     refusals: dict[str, str] = field(default_factory=dict)
     told_version: int = 0
     told: str = ""
+    traceparent: str = ""
 
     @property
     def ended(self) -> bool:
