@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
@@ -17,14 +17,28 @@ log = logging.getLogger(__name__)
 
 LOOK_AGAIN_SECONDS = 1.0
 """A notification may be lost with its connection: waiters look for themselves now and then."""
+PAYLOAD_BYTES = 7_999
+"""What one notification carries at most."""
+_NOTIFY = text("SELECT pg_notify(:channel, subjects) FROM unnest(:packed) AS subjects").bindparams(bindparam("packed", type_=ARRAY(Text)))
 Found = TypeVar("Found")
 
 
 async def notify(connection: AsyncConnection, channel: str, *subjects: str) -> None:
-    """Wake whoever waits for these subjects, in every process, when the transaction commits."""
-    sql = text("SELECT pg_notify(:channel, subject) FROM unnest(:subjects) AS subject").bindparams(bindparam("subjects", type_=ARRAY(Text)))
+    """Wake whoever waits for these subjects, in every process, when the transaction commits. Subjects are ASCII on one line.
+
+    As many of them in one notification as it takes: each is a row of a queue of the whole server, and wakes every process.
+    """
     if subjects:
-        await connection.execute(sql, {"channel": channel, "subjects": list(subjects)})
+        await connection.execute(_NOTIFY, {"channel": channel, "packed": _packed(subjects)})
+
+
+def _packed(subjects: Sequence[str]) -> list[str]:
+    """Lines of subjects, each within what Postgres takes."""
+    packed = "\n".join(subjects)
+    if len(packed) <= PAYLOAD_BYTES or len(subjects) == 1:
+        return [packed]
+    half = len(subjects) // 2
+    return _packed(subjects[:half]) + _packed(subjects[half:])
 
 
 class Waiting:
@@ -79,6 +93,7 @@ class Waiting:
             with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                 await connection.close(timeout=2.0)
 
-    def _woken(self, _connection: Any, _pid: int, _channel: str, subject: Any) -> None:
-        for wake in self._waiters.get(subject, ()):
-            wake.set()
+    def _woken(self, _connection: Any, _pid: int, _channel: str, subjects: Any) -> None:
+        for subject in subjects.split("\n") if self._waiters else ():
+            for wake in self._waiters.get(subject, ()):
+                wake.set()

@@ -230,12 +230,14 @@ async def test_who_waits_is_woken_by_the_transaction_that_decides_in_every_proce
     listening = asyncio.create_task(other_process.run())
     loop = asyncio.get_running_loop()
     await asyncio.sleep(0.3)
-    waiters = [asyncio.create_task(each.until(["so-1"], 10, probe)) for each in (service.platform.waiting, other_process)]
+    names = [f"so-{n}" for n in range(2_000)]  # more than one notification carries
+    first, last = service.platform.waiting.until([names[0]], 10, probe), other_process.until(["so-x", names[-1]], 10, probe)
+    waiters = [asyncio.create_task(first), asyncio.create_task(last)]
     await asyncio.sleep(0.05)
     started = loop.time()
     async with service.platform.engine.begin() as connection:
         decided.append("allocated")
-        await notify(connection, service.platform.decisions, "so-2", "so-1")
+        await notify(connection, service.platform.decisions, *names)
     assert await asyncio.gather(*waiters) == ["allocated", "allocated"]
     assert loop.time() - started < 0.5
     listening.cancel()
