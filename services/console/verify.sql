@@ -300,29 +300,40 @@ SELECT d.topic, d.partition, d.record_offset, p.next_offset
 
 -- check: nobody knows more of an order than was said of it
 SELECT count(*) FROM orders.sales_order;
-SELECT d.demand, o.version AS order_version, d.version AS allocator_knows, d.told_version, o.allocation_version AS order_knows
+SELECT d.demand, o.version AS order_version, d.version AS allocator_knows, d.told_version, a.version AS order_knows
   FROM orders.sales_order o
+  LEFT JOIN orders.allocation a USING (merchant, number)
   JOIN (SELECT demand, version, coalesce((state ->> 'told_version')::bigint, 0) AS told_version FROM allocator.demand_now) d
        ON d.demand = concat_ws('/', 'sales-order', o.merchant, o.number)
- WHERE d.version > o.version OR o.allocation_version > d.told_version;
+ WHERE d.version > o.version OR a.version > d.told_version;
+
+-- check: nothing is known of the allocation of an order that is not there
+SELECT count(*) FROM orders.allocation;
+SELECT merchant, number, status FROM orders.allocation a
+ WHERE NOT EXISTS (SELECT FROM orders.sales_order o WHERE (o.merchant, o.number) = (a.merchant, a.number));
 
 -- check when settled: orders and the allocator agree on every order
 SELECT count(*) FROM orders.sales_order;
-SELECT d.demand, o.version AS order_version, d.version AS allocator_knows, d.told_version, o.allocation_version AS order_knows
+SELECT d.demand, o.version AS order_version, d.version AS allocator_knows, d.told_version, a.version AS order_knows
   FROM orders.sales_order o
+  LEFT JOIN orders.allocation a USING (merchant, number)
   JOIN (SELECT demand, version, coalesce((state ->> 'told_version')::bigint, 0) AS told_version FROM allocator.demand_now) d
        ON d.demand = concat_ws('/', 'sales-order', o.merchant, o.number)
- WHERE d.version <> o.version OR o.allocation_version <> d.told_version;
+ WHERE d.version <> o.version OR coalesce(a.version, 0) <> d.told_version;
 
 -- check when settled: every line of an order has what its reservations have
 SELECT count(*) FROM orders.line;
-SELECT l.merchant, l.number, l.sku, l.reserved_units, v.reserved, l.flagged_units, v.flagged, l.waiting_units, v.waiting, l.consumed_units, v.consumed
+SELECT l.merchant, l.number, l.sku, t.reserved_units, v.reserved, t.flagged_units, v.flagged, t.waiting_units, v.waiting, t.consumed_units, v.consumed
   FROM orders.line l
+  LEFT JOIN (SELECT a.merchant, a.number, told.*
+               FROM orders.allocation a, jsonb_to_recordset(a.lines::jsonb) AS told
+                    (sku text, reserved_units bigint, flagged_units bigint, waiting_units bigint, consumed_units bigint)) t
+       USING (merchant, number, sku)
   JOIN allocator.demand_now d ON d.demand = concat_ws('/', 'sales-order', l.merchant, l.number)
   LEFT JOIN (SELECT demand, sku, sum(reserved_units) AS reserved, sum(flagged_units) AS flagged, sum(waiting_units) AS waiting,
                     sum(consumed_units) AS consumed
                FROM allocator.reservation GROUP BY 1, 2) v ON (v.demand, v.sku) = (d.demand, l.sku)
- WHERE (l.reserved_units, l.flagged_units, l.consumed_units)
+ WHERE (coalesce(t.reserved_units, 0), coalesce(t.flagged_units, 0), coalesce(t.consumed_units, 0))
     <> (coalesce(v.reserved, 0), coalesce(v.flagged, 0), coalesce(v.consumed, 0));
 
 -- check: a stock command is answered as the ledger says

@@ -15,10 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.orders.core.intake import key_of, take_in
 from services.orders.core.model import Changed, Key, Order, Refused
 from services.orders.store import dead_letters
+from services.orders.store.allocations import Overtaken
 from services.orders.store.dead_letters import Condemned
 from services.orders.store.driver import begin_batch
-from services.orders.store.projecting import by_order, project_batch
-from services.orders.store.runs import end_orders
+from services.orders.store.projecting import project_batch
 from services.orders.store.saving import load, number_is_taken, save
 from services.orders.subscriber import Subscriber
 from shared import metrics
@@ -123,12 +123,11 @@ async def take_answers(connection: AsyncConnection, outbox: Outbox, records: Seq
             source[answer.demand] = record
     if not answers:
         return Taken(condemned)
-    projection = await project_batch(connection, outbox, by_order(answers), now)
-    runs = await end_orders(connection, outbox, projection.settled, now)
+    projection = await project_batch(connection, outbox, answers, now)
     for key in projection.unknown:
         letter = DeadLetter(source[key.demand], "there is no such order here; restore the newest backup, then replay it", "demand")
         condemned.append(Condemned(letter, key.merchant))
-    return Taken(condemned, [*(key.demand for key in projection.decided), *runs])
+    return Taken(condemned, [*projection.decided, *projection.runs])
 
 
 # ---------------------------------------------------------------- wiring
@@ -144,13 +143,13 @@ class Feed:
         self.subscriber = Subscriber(settings.bootstrap, group, [topic], self.handle, self.condemn, session_ms=settings.group_session_ms)
 
     async def handle(self, records: Sequence[InputRecord]) -> None:
-        """Take a batch in one transaction. A number that an HTTP request took at the same moment is met by taking it again."""
+        """Take a batch in one transaction. What somebody else did at the same moment is met by taking it again."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 await self._once(records)
                 break
             except Exception as error:
-                if not number_is_taken(error) or attempt == _ATTEMPTS:
+                if not (number_is_taken(error) or isinstance(error, Overtaken)) or attempt == _ATTEMPTS:
                     raise
         metrics.PROJECTED.labels(service=self._platform.service, topic=self._topic).inc(len(records))
         self._after()

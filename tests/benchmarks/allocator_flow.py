@@ -15,7 +15,7 @@ from tests.benchmarks.stand import AT, MERCHANT, PARTITIONS, STUCK_SECONDS, WARE
 from tests.benchmarks.workloads import picker
 
 ORDERS = 20_000
-_SHOWN = "SELECT count(*) FROM orders.sales_order WHERE allocation_status = 'allocated'"
+_SHOWN = "SELECT count(*) FROM orders.allocation WHERE status = 'allocated'"
 
 
 async def measure(dsn: str, bootstrap: str, lines: int, orders: int = ORDERS) -> Measurement:

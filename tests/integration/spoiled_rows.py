@@ -25,6 +25,7 @@ ROWS_OF_BATCH = "every row of the outbox belongs to its batch"
 TOLD = "nobody knows more of an order than was said of it"
 AGREED = "orders and the allocator agree on every order"
 ORDER_LINES = "every line of an order has what its reservations have"
+NO_ORDER = "nothing is known of the allocation of an order that is not there"
 ON_HAND = "on hand of every stock record is the sum of its movements"
 CHAIN = "movements of a stock record follow one another"
 ALLOCATED = "allocated of every stock record is the sum of the reservations that lie there"
@@ -49,6 +50,7 @@ WAITS = "UPDATE allocator.reservation SET {} WHERE demand = 'sales-order/acme/wa
 GONE = "UPDATE allocator.reservation SET {} WHERE demand = 'sales-order/acme/gone'"
 MUGS = "UPDATE allocator.sku_queue SET {} WHERE sku = 'MUG'"
 ORDER = "UPDATE orders.sales_order SET {}"
+ALLOCATION = "UPDATE orders.allocation SET {}"
 BUSY = "(side, number) = (SELECT side, number FROM allocator.batch GROUP BY 1, 2 HAVING count(*) >= 3 ORDER BY 1, 2 LIMIT 1)"
 PARTITION = f"UPDATE allocator.state_partition SET {{}} WHERE {BUSY}"
 SECOND_BATCH = f"UPDATE allocator.batch SET {{}} WHERE {BUSY} AND batch_no = 2"
@@ -254,17 +256,23 @@ SPOILED = (
     ),
     Spoiled(
         "an answer that was never told",
-        ORDER.format("allocation_version = 99"),
+        ALLOCATION.format("version = 99"),
         TOLD,
         "whole",
     ),
     Spoiled(
         "an answer that was not heard",
-        ORDER.format("allocation_version = 0"),
+        ALLOCATION.format("version = 0"),
         AGREED,
         "whole",
     ),
-    Spoiled("a line with more", "UPDATE orders.line SET reserved_units = 9", ORDER_LINES, "whole"),
+    Spoiled(
+        "a line with more",
+        ALLOCATION.format("lines = replace(lines, '\"reserved_units\": 6', '\"reserved_units\": 9')"),
+        ORDER_LINES,
+        "whole",
+    ),
+    Spoiled("an answer of no order", ALLOCATION.format("number = 'nobody'"), NO_ORDER, "nobody"),
     Spoiled(
         "a receipt that was not posted",
         "INSERT INTO inventory.stock_command VALUES ('acme', 'r-9', 'MUG', 'receive', 'posted', '{}', '{}', now(), now())",

@@ -196,7 +196,12 @@ async def _decided_orders(dsn: str) -> list[tuple[Any, ...]]:
 async def _orders_state(dsn: str) -> list[tuple[Any, ...]]:
     connection: asyncpg.Connection = await hot_connection(dsn, "test")
     try:
-        sql = "SELECT number, version, status, allocation_status, pending_step FROM orders.sales_order ORDER BY 1"
+        sql = """
+            SELECT number, o.version, o.status, coalesce(a.status, 'unallocated'),
+                   CASE WHEN a.demand_version >= asked_version
+                             AND (asked_step = 'allocation' OR asked_step = 'release' AND a.status = 'unallocated')
+                        THEN NULL ELSE asked_step END
+              FROM orders.sales_order o LEFT JOIN orders.allocation a USING (merchant, number) ORDER BY 1"""
         history = "SELECT number, version, NULL, happening, NULL FROM orders.history ORDER BY 1, id"
         return [tuple(row) for query in (sql, history) for row in await connection.fetch(query)]
     finally:

@@ -25,12 +25,17 @@ SECONDS_FOR_MANY = 30.0
 # ---------------------------------------------------------------- a small ledger, with something of everything
 
 NEIGHBOURS = """
-INSERT INTO orders.sales_order (merchant, number, version, status, wish, allocation_status, allocation_version, demanded_at, priority,
-       warehouses, channel, country, receiver, tags, currency, created_at, changed_at, digest)
-SELECT merchant, 'whole', version, 'awaiting_fulfillment', wish, 'allocated', (state ->> 'told_version')::bigint, now(), 0, '[]', '',
-       '', '', '[]', '', now(), now(), '' FROM allocator.demand_now WHERE demand = 'sales-order/acme/whole';
-INSERT INTO orders.line (merchant, number, sku, position, units, warehouses, reserved_units)
-SELECT merchant, 'whole', sku, 0, reserved_units, '[]', reserved_units FROM allocator.reservation WHERE demand = 'sales-order/acme/whole';
+INSERT INTO orders.sales_order (merchant, number, version, status, wish, demanded_at, priority, warehouses, channel, country, receiver,
+       tags, currency, created_at, changed_at, digest)
+SELECT merchant, 'whole', version, 'awaiting_fulfillment', wish, now(), 0, '[]', '', '', '', '[]', '', now(), now(), ''
+  FROM allocator.demand_now WHERE demand = 'sales-order/acme/whole';
+INSERT INTO orders.line (merchant, number, sku, position, units, warehouses)
+SELECT merchant, 'whole', sku, 0, reserved_units, '[]' FROM allocator.reservation WHERE demand = 'sales-order/acme/whole';
+INSERT INTO orders.allocation (merchant, number, status, version, demand_version, picking, lines)
+SELECT d.merchant, 'whole', 'allocated', (d.state ->> 'told_version')::bigint, d.version, 'none',
+       (SELECT jsonb_agg(jsonb_build_object('sku', sku, 'reserved_units', reserved_units, 'flagged_units', 0, 'waiting_units', 0,
+                                            'consumed_units', 0)) FROM allocator.reservation r WHERE r.demand = d.demand)
+  FROM allocator.demand_now d WHERE demand = 'sales-order/acme/whole';
 INSERT INTO inventory.stock_ledger SELECT merchant, sku, 1 + sum(version), now() FROM allocator.stock_record GROUP BY 1, 2;
 INSERT INTO inventory.stock_level
 SELECT merchant, sku, warehouse, sum(on_hand), sum(held), sum(allocated), sum(available) FROM allocator.stock_record GROUP BY 1, 2, 3;

@@ -11,8 +11,9 @@ from services.orders.api.views import order_view
 from services.orders.core.model import Key, Order, Refused
 from services.orders.feeds import Feeds
 from services.orders.runner import Runner
+from services.orders.store.rows import standing_of
 from services.orders.store.saving import load
-from services.orders.store.tables import sales_order
+from services.orders.store.tables import answered_order, known, sales_order
 from shared.http import Command, Platform, Problem, Reply
 from shared.schemas.values import Identifier
 
@@ -85,9 +86,12 @@ async def all_settled(platform: Platform, asked: Sequence[tuple[Key, int]]) -> b
     """Whether the allocator has answered all that was asked: (order, its version then)."""
     order = sales_order.c
     wanted = dict(asked)
-    query = select(order.merchant, order.number, order.pending_version).where(
-        order.pending_version.is_not(None), tuple_(order.merchant, order.number).in_([(key.merchant, key.number) for key in wanted])
+    query = (
+        select(sales_order, *known)
+        .select_from(answered_order)
+        .where(order.asked_version.is_not(None), tuple_(order.merchant, order.number).in_([(key.merchant, key.number) for key in wanted]))
     )
     async with platform.reading() as connection:
-        rows = (await connection.execute(query)).all()
-    return all(row.pending_version > wanted[Key(row.merchant, row.number)] for row in rows)
+        rows = list(map(dict, (await connection.execute(query)).mappings()))
+    pending = {Key(row["merchant"], row["number"]): standing_of(row, row).pending for row in rows}
+    return all(step is None or step.version > wanted[key] for key, step in pending.items())

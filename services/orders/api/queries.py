@@ -96,5 +96,5 @@ async def get_orders(
     scope = json.dumps([caller.merchant, "orders", sort, repr(wanted)])
     async with platform.reading() as connection:
         rows, last = await list_orders(connection, caller.merchant, wanted, sort, page.after(scope), page.limit)
-    items = [order_item(row, Key(caller.merchant, row.order["number"]).demand, standing_of(row.order)).plain() for row in rows]
+    items = [order_item(row, Key(caller.merchant, row.order["number"]).demand, standing_of(row.order, row.order)).plain() for row in rows]
     return JSONResponse(page.reply(scope, items, last))

@@ -7,8 +7,9 @@ from typing import assert_never
 
 from services.orders.core.announcing import changed
 from services.orders.core.decider import next_standing
-from services.orders.core.model import Changed, Entry, Happening, LineAllocation, Order, OrderStatus, Standing, Step
+from services.orders.core.model import Changed, Entry, Happening, LineAllocation, Order, OrderStatus, Pending, Standing, Step
 from shared.schemas.events import AllocatedLine, AllocationChanged
+from shared.schemas.quick import quick
 from shared.schemas.values import AllocationStatus, Wish
 
 BY = "allocator"
@@ -20,6 +21,7 @@ _STATUS = {
     "released": AllocationStatus.UNALLOCATED,
     "consumed": AllocationStatus.UNALLOCATED,
 }
+_standing, _made_entry = quick(Standing), quick(Entry)
 
 
 class Transition(Enum):
@@ -45,18 +47,29 @@ def project(standing: Standing, answer: AllocationChanged) -> Projected | None:
     """Fold one answer into an order's standing. Null for a repeat or one that was overtaken: the highest version is kept."""
     if answer.version <= standing.allocation_version:
         return None
-    status = _STATUS[answer.outcome]
-    known = replace(
-        standing,
+    status, pending = _STATUS[answer.outcome], standing.pending
+    transition = _transition(standing, answer)
+    ended = transition is not None or (pending is not None and is_answered(pending, status, answer.demand_version))
+    known = _standing(
+        version=standing.version,
+        status=standing.status,
+        wish=standing.wish,
+        pending=None if ended else pending,
         allocation_status=status,
         allocation_version=answer.version,
         allocation_demand_version=answer.demand_version,
         picking=answer.picking,
+        refusal=standing.refusal,
     )
-    transition = _transition(standing, answer)
-    ended = transition is not None or _answered(standing, answer)
-    entry = None if status is standing.allocation_status else _entry(standing, answer, status)
-    return Projected(replace(known, pending=None if ended else standing.pending), entry, transition)
+    return Projected(known, None if status is standing.allocation_status else _entry(standing, answer, status), transition)
+
+
+def is_answered(pending: Pending, status: AllocationStatus, demand_version: int) -> bool:
+    """Whether the newest answer, which made that status of that version of the order, has ended a step that changes nothing but the
+    allocation. A step that changes the order itself ends by a transition."""
+    if demand_version < pending.version:
+        return False
+    return pending.step is Step.ALLOCATION or (pending.step is Step.RELEASE and status is AllocationStatus.UNALLOCATED)
 
 
 def apply(order: Order, transition: Transition, answer: AllocationChanged, now: datetime) -> Changed:
@@ -102,16 +115,8 @@ def _transition(standing: Standing, answer: AllocationChanged) -> Transition | N
     return None
 
 
-def _answered(standing: Standing, answer: AllocationChanged) -> bool:
-    """Whether a step has ended that changes nothing but the allocation."""
-    pending = standing.pending
-    if pending is None or answer.demand_version < pending.version:
-        return False
-    return pending.step is Step.ALLOCATION or (pending.step is Step.RELEASE and answer.outcome in {"released", "consumed"})
-
-
 def _entry(standing: Standing, answer: AllocationChanged, status: AllocationStatus) -> Entry:
-    return Entry(
+    return _made_entry(
         happening=Happening.ALLOCATION_CHANGED,
         version=standing.version,
         at=answer.decided_at,

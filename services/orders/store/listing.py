@@ -5,10 +5,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Column, DateTime, Row, Select, exists, func, literal, or_, select, tuple_
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    ColumnElement,
+    DateTime,
+    Row,
+    Select,
+    Text,
+    bindparam,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    tuple_,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.orders.store.tables import history, line, sales_order
+from services.orders.store.tables import allocation, answered_order, history, known, line, sales_order
+from shared.schemas.values import AllocationStatus
 
 Sort = Literal["demanded_at", "-demanded_at", "priority", "created_at", "-created_at", "number", "-number"]
 _SORTS: Mapping[str, tuple[Column[Any], ...]] = {
@@ -17,6 +34,16 @@ _SORTS: Mapping[str, tuple[Column[Any], ...]] = {
     "created_at": (sales_order.c.created_at, sales_order.c.number),
     "number": (sales_order.c.number,),
 }
+
+_SUMS = text("""
+SELECT l.number, count(*), sum(l.units), coalesce(sum(told.reserved_units), 0), coalesce(sum(told.flagged_units), 0)
+  FROM orders.line l
+  LEFT JOIN (SELECT a.number, t.sku, t.reserved_units, t.flagged_units
+               FROM orders.allocation a, jsonb_to_recordset(a.lines::jsonb) AS t (sku text, reserved_units bigint, flagged_units bigint)
+              WHERE a.merchant = :merchant AND a.number = ANY (:numbers)) AS told ON (told.number, told.sku) = (l.number, l.sku)
+ WHERE l.merchant = :merchant AND l.number = ANY (:numbers)
+ GROUP BY l.number
+""").bindparams(bindparam("numbers", type_=ARRAY(Text)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +75,7 @@ async def list_orders(
     connection: AsyncConnection, merchant: str, wanted: Filter, sort: Sort, after: Sequence[Any] | None, limit: int
 ) -> tuple[list[Listed], list[str | int] | None]:
     """One page, and the sort values of its last row where more may follow."""
-    query = _sorted(_selected(select(sales_order), merchant, wanted), sort, after)
+    query = _sorted(_selected(select(sales_order, *known).select_from(answered_order), merchant, wanted), sort, after)
     rows = (await connection.execute(query.limit(limit + 1))).mappings().all()
     sums = await _sums(connection, merchant, [row["number"] for row in rows[:limit]])
     last = [_plain(rows[limit - 1][key.name]) for key in _keys(sort)] if len(rows) > limit else None
@@ -57,7 +84,7 @@ async def list_orders(
 
 async def list_numbers(connection: AsyncConnection, merchant: str, wanted: Filter, sort: Sort, limit: int) -> list[str]:
     """The numbers of the orders, in the order of the sort."""
-    query = _sorted(_selected(select(sales_order.c.number), merchant, wanted), sort, None)
+    query = _sorted(_selected(select(sales_order.c.number).select_from(answered_order), merchant, wanted), sort, None)
     return list((await connection.execute(query.limit(limit))).scalars())
 
 
@@ -68,9 +95,7 @@ async def list_history(connection: AsyncConnection, merchant: str, number: str, 
 
 
 async def _sums(connection: AsyncConnection, merchant: str, numbers: Sequence[str]) -> dict[str, tuple[int, int, int, int]]:
-    sums = (func.sum(column) for column in (line.c.units, line.c.reserved_units, line.c.flagged_units))
-    query = select(line.c.number, func.count(), *sums).where(line.c.merchant == merchant, line.c.number.in_(numbers))
-    rows = await connection.execute(query.group_by(line.c.number))
+    rows = await connection.execute(_SUMS, {"merchant": merchant, "numbers": list(numbers)})
     return {number: (count, int(units), int(reserved), int(flagged)) for number, count, units, reserved, flagged in rows}
 
 
@@ -80,7 +105,7 @@ def _selected(query: Select[Any], merchant: str, wanted: Filter) -> Select[Any]:
     if wanted.statuses:
         query = query.where(order.status.in_(wanted.statuses))
     if wanted.allocation_statuses:
-        query = query.where(order.allocation_status.in_(wanted.allocation_statuses))
+        query = query.where(_has_status(wanted.allocation_statuses))
     if wanted.channels:
         query = query.where(order.channel.in_(wanted.channels))
     if wanted.numbers:
@@ -95,6 +120,13 @@ def _selected(query: Select[Any], merchant: str, wanted: Filter) -> Select[Any]:
     if wanted.demanded_before is not None:
         query = query.where(order.demanded_at < wanted.demanded_before)
     return query
+
+
+def _has_status(statuses: Sequence[str]) -> ColumnElement[bool]:
+    """An order that was never answered is unallocated. Where that is not asked for, the join becomes an inner one, and a rare status is
+    read from its index."""
+    said = allocation.c.status.in_(statuses)
+    return or_(said, allocation.c.status.is_(None)) if AllocationStatus.UNALLOCATED in statuses else said
 
 
 def _keys(sort: Sort) -> tuple[Column[Any], ...]:

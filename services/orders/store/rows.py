@@ -18,8 +18,10 @@ from services.orders.core.model import (
     Standing,
     Step,
 )
-from shared.schemas.events import Shortage
-from shared.schemas.values import AllocationStatus, Fill, Line, Piece, Strategy, Wish
+from services.orders.core.projector import is_answered, line_allocation
+from shared.schemas.events import AllocatedLine
+from shared.schemas.quick import quick
+from shared.schemas.values import AllocationStatus, Fill, Line, Strategy, Wish
 
 Row = Mapping[str, Any]
 """A row as asyncpg gives it: values of many types by column."""
@@ -30,12 +32,8 @@ ORDER_COLUMNS: Mapping[str, str] = {
     "version": "bigint",
     "status": "text",
     "wish": "text",
-    "pending_step": "text",
-    "pending_version": "bigint",
-    "allocation_status": "text",
-    "allocation_version": "bigint",
-    "allocation_demand_version": "bigint",
-    "picking": "text",
+    "asked_step": "text",
+    "asked_version": "bigint",
     "refusal": "text",
     "demanded_at": "timestamptz",
     "priority": "integer",
@@ -57,8 +55,10 @@ ORDER_COLUMNS: Mapping[str, str] = {
     "channel_version": "bigint",
     "digest": "text",
 }
-_PIECES: TypeAdapter[tuple[Piece, ...]] = TypeAdapter(tuple[Piece, ...])
-_SHORTAGE: TypeAdapter[Shortage] = TypeAdapter(Shortage)
+UNTOLD: Row = {"allocation_status": "unallocated", "allocation_version": 0, "allocation_demand_version": 0, "picking": "none", "told": "[]"}
+"""What is known of the allocation of an order before its first answer."""
+_standing = quick(Standing)
+_TOLD: TypeAdapter[tuple[AllocatedLine, ...]] = TypeAdapter(tuple[AllocatedLine, ...])
 
 
 def order_row(order: Order) -> tuple[Any, ...]:
@@ -97,34 +97,33 @@ def standing_values(standing: Standing) -> tuple[Any, ...]:
         standing.wish,
         pending.step if pending else None,
         pending.version if pending else None,
-        standing.allocation_status,
-        standing.allocation_version,
-        standing.allocation_demand_version,
-        standing.picking,
         standing.refusal,
     )
 
 
-def standing_of(row: Row) -> Standing:
-    """The standing in a row."""
-    return Standing(
+def standing_of(row: Row, allocation: Row) -> Standing:
+    """The standing in a row of the order and one of its allocation, or of both together. The step that the order's row names is the last
+    one that was asked for: whether it is still pending is known by the newest answer."""
+    status, demand_version = AllocationStatus(allocation["allocation_status"]), allocation["allocation_demand_version"]
+    asked = Pending(Step(row["asked_step"]), row["asked_version"]) if row["asked_step"] else None
+    return _standing(
         version=row["version"],
         status=OrderStatus(row["status"]),
         wish=Wish(row["wish"]),
-        pending=Pending(Step(row["pending_step"]), row["pending_version"]) if row["pending_step"] else None,
-        allocation_status=AllocationStatus(row["allocation_status"]),
-        allocation_version=row["allocation_version"],
-        allocation_demand_version=row["allocation_demand_version"],
-        picking=row["picking"],
+        pending=None if asked is None or is_answered(asked, status, demand_version) else asked,
+        allocation_status=status,
+        allocation_version=allocation["allocation_version"],
+        allocation_demand_version=demand_version,
+        picking=allocation["picking"],
         refusal=row["refusal"],
     )
 
 
-def order_of(row: Row, lines: Sequence[Row]) -> Order:
-    """The order of its row and its lines' rows, which are sorted by position."""
+def order_of(row: Row, lines: Sequence[Row], allocation: Row) -> Order:
+    """The order of its row, its lines' rows, which are sorted by position, and what was told of its allocation."""
     return Order(
         key=Key(row["merchant"], row["number"]),
-        standing=standing_of(row),
+        standing=standing_of(row, allocation),
         details=_details_of(row, lines),
         created_at=row["created_at"],
         changed_at=row["changed_at"],
@@ -132,7 +131,7 @@ def order_of(row: Row, lines: Sequence[Row]) -> Order:
         split_from=row["split_from"],
         channel_version=row["channel_version"],
         digest=row["digest"],
-        allocated_lines=tuple(map(_line_allocation_of, lines)),
+        allocated_lines=_allocated_lines_of(lines, allocation),
     )
 
 
@@ -159,16 +158,10 @@ def _cancellation_of(row: Row) -> Cancellation | None:
     return Cancellation(at=row["canceled_at"], by=row["canceled_by"], reason=row["cancellation_reason"])
 
 
-def _line_allocation_of(line: Row) -> LineAllocation:
-    return LineAllocation(
-        sku=line["sku"],
-        reserved_units=line["reserved_units"],
-        flagged_units=line["flagged_units"],
-        waiting_units=line["waiting_units"],
-        consumed_units=line["consumed_units"],
-        pieces=_PIECES.validate_json(line["pieces"]) if line["pieces"] != "[]" else (),
-        shortage=_SHORTAGE.validate_json(line["shortage"]) if line["shortage"] else None,
-    )
+def _allocated_lines_of(lines: Sequence[Row], allocation: Row) -> tuple[LineAllocation, ...]:
+    """One for each line. The allocator's last answer may be about lines that an edit has taken out or brought in since."""
+    told = {line.sku: line_allocation(line) for line in _TOLD.validate_json(allocation["told"])}
+    return tuple(told.get(line["sku"]) or LineAllocation(sku=line["sku"]) for line in lines)
 
 
 @lru_cache(maxsize=1024)
@@ -177,11 +170,6 @@ def texts_json(texts: tuple[str, ...]) -> str:
     return json.dumps(texts) if texts else "[]"
 
 
-def pieces_json(pieces: tuple[Piece, ...]) -> str:
-    """Pieces as they are stored."""
-    return _PIECES.dump_json(pieces, exclude_none=True).decode() if pieces else "[]"
-
-
-def shortage_json(shortage: Shortage | None) -> str | None:
-    """A shortage as it is stored."""
-    return _SHORTAGE.dump_json(shortage, exclude_none=True).decode() if shortage else None
+def told_json(lines: tuple[AllocatedLine, ...]) -> str:
+    """What the allocator told of an order's lines, as it is stored: as it came."""
+    return _TOLD.dump_json(lines, exclude_none=True).decode()

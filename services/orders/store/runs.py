@@ -43,9 +43,14 @@ UPDATE orders.allocation_run_order o SET state = n.state, result = n.result, det
   FROM unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::text[]) AS n (run, position, state, result, detail)
  WHERE o.run = n.run AND o.position = n.position
 """
+_STARTED_AMONG = """
+SELECT DISTINCT o.merchant, o.number
+  FROM unnest($1::text[], $2::text[]) AS k (merchant, number) JOIN orders.allocation_run_order o USING (merchant, number)
+ WHERE o.state = 'started' ORDER BY o.merchant, o.number
+"""
 _ENDED = """
-UPDATE orders.allocation_run_order o SET state = 'ended', result = s.allocation_status
-  FROM unnest($1::text[], $2::text[]) AS k (merchant, number) JOIN orders.sales_order s USING (merchant, number)
+UPDATE orders.allocation_run_order o SET state = 'ended', result = a.status
+  FROM unnest($1::text[], $2::text[]) AS k (merchant, number) JOIN orders.allocation a USING (merchant, number)
  WHERE o.state = 'started' AND o.merchant = k.merchant AND o.number = k.number
 RETURNING o.run, o.position, o.releases
 """
@@ -126,6 +131,12 @@ async def save_started(connection: AsyncConnection, outbox: Outbox, started: Seq
     refused = [one.ready for one in started if one.refused]
     await _release(raw, ((one.run, position) for one in refused for position in one.releases))
     return await _progress(connection, outbox, {}, Counter(one.run for one in refused), now)
+
+
+async def started_among(connection: AsyncConnection, keys: Sequence[Key]) -> list[Key]:
+    """Those of the orders that a run has started and waits for."""
+    rows = await (await driver(connection)).fetch(_STARTED_AMONG, [key.merchant for key in keys], [key.number for key in keys])
+    return [Key(row["merchant"], row["number"]) for row in rows]
 
 
 async def end_orders(connection: AsyncConnection, outbox: Outbox, settled: Iterable[Key], now: datetime) -> list[str]:

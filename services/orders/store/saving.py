@@ -7,8 +7,9 @@ from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orders.core.model import Changed, Entry, Key, Order
+from services.orders.store.allocations import load_told
 from services.orders.store.driver import driver
-from services.orders.store.rows import ORDER_COLUMNS, Row, order_of, order_row, texts_json
+from services.orders.store.rows import ORDER_COLUMNS, UNTOLD, Row, order_of, order_row, texts_json
 from shared.database import constraint
 from shared.relay import Outbox, Outgoing
 from shared.schemas.quick import quick
@@ -63,8 +64,7 @@ SELECT {", ".join(f"o.{name}::text" if kind == "jsonb" else f"o.{name}" for name
  ORDER BY o.merchant, o.number
 """
 _LINES = """
-SELECT l.merchant, l.number, l.sku, l.units, l.warehouses::text, l.reserved_units, l.flagged_units, l.waiting_units, l.consumed_units,
-       l.pieces::text, l.shortage::text
+SELECT l.merchant, l.number, l.sku, l.units, l.warehouses::text
   FROM orders.line l JOIN unnest($1::text[], $2::text[]) AS k (merchant, number) USING (merchant, number)
  ORDER BY l.position
 """
@@ -87,7 +87,8 @@ async def load(connection: AsyncConnection, keys: Iterable[Key], *, lock: bool) 
     there = [key.merchant for key in lines], [key.number for key in lines]
     for line in await raw.fetch(_LINES, *there) if rows else ():
         lines[Key(line["merchant"], line["number"])].append(line)
-    return {key: order_of(row, lines[key]) for key, row in zip(lines, rows, strict=True)}
+    told = await load_told(raw, list(lines)) if rows else {}  # after the lock: as new as the order
+    return {key: order_of(row, lines[key], told.get(key, UNTOLD)) for key, row in zip(lines, rows, strict=True)}
 
 
 async def save(connection: AsyncConnection, outbox: Outbox, changes: Sequence[Changed]) -> None:
@@ -117,8 +118,11 @@ async def save(connection: AsyncConnection, outbox: Outbox, changes: Sequence[Ch
 
 async def add_history(connection: AsyncConnection, entries: Sequence[tuple[Key, Entry]]) -> None:
     """Append to the histories of orders."""
-    if entries:
-        await (await driver(connection)).execute(_INSERT_HISTORY, *_columns(map(_history_row, entries)))
+    raw, rows = await driver(connection), list(map(_history_row, entries))
+    if len(rows) >= COPY_FROM:
+        await raw.copy_records_to_table("history", schema_name="orders", columns=list(HISTORY_COLUMNS), records=rows)
+    elif rows:
+        await raw.execute(_INSERT_HISTORY, *_columns(rows))
 
 
 async def _create(raw: Any, orders: Sequence[Order], entries: Sequence[tuple[Key, Entry]]) -> None:

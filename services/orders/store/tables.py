@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import ARRAY, BigInteger, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text, and_, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
@@ -27,13 +27,29 @@ line = Table(
     Column("position", Integer),
     Column("units", BigInteger),
     Column("warehouses", JSONB),
-    Column("reserved_units", BigInteger),
-    Column("flagged_units", BigInteger),
-    Column("waiting_units", BigInteger),
-    Column("consumed_units", BigInteger),
-    Column("pieces", JSONB),
-    Column("shortage", JSONB),
 )
+allocation = Table(
+    "allocation",
+    metadata,
+    Column("merchant", Text),
+    Column("number", Text),
+    Column("status", Text),
+    Column("version", BigInteger),
+    Column("demand_version", BigInteger),
+    Column("picking", Text),
+    Column("lines", Text),
+)
+answered_order = sales_order.outerjoin(
+    allocation, and_(allocation.c.merchant == sales_order.c.merchant, allocation.c.number == sales_order.c.number)
+)
+"""Orders beside what the allocator last said of them, if anything."""
+known = (
+    func.coalesce(allocation.c.status, "unallocated").label("allocation_status"),
+    func.coalesce(allocation.c.version, 0).label("allocation_version"),
+    func.coalesce(allocation.c.demand_version, 0).label("allocation_demand_version"),
+    func.coalesce(allocation.c.picking, "none").label("picking"),
+)
+"""What a standing has of it."""
 history = Table(
     "history",
     metadata,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.orders.core.model import Happening, OrderStatus, Pending, Step
-from services.orders.core.projector import Transition, apply, project
+from services.orders.core.projector import Transition, apply, is_answered, project
 from shared.schemas.values import AllocationStatus, Wish
 from tests.builders.orders import LATER, after, answer_of, answered, new, told
 
@@ -36,6 +36,26 @@ def test_an_answer_ends_the_wait_for_it_and_leaves_an_entry_without_a_new_versio
     assert projected.standing.version == 1
     assert projected.entry is not None
     assert projected.entry.details == {"from": "unallocated", "to": "allocated", "allocation_version": 1}
+
+
+ANSWERED = """
+    step         allocation status     of version  answered
+    allocation   allocated             2           yes
+    allocation   could_not_allocate    2           yes
+    allocation   allocated             3           yes
+    allocation   allocated             1           no
+    release      unallocated           2           yes
+    release      unallocated           1           no
+    release      allocated             2           no
+    picking      allocated             2           no
+    consumption  unallocated           2           no
+"""
+
+
+@pytest.mark.parametrize("row", ANSWERED.strip().splitlines()[1:])
+def test_a_step_asked_for_at_version_two_is_pending_until_the_newest_answer_ends_it(row: str) -> None:
+    step, status, version, answered = row.split()
+    assert is_answered(Pending(Step(step), 2), AllocationStatus(status), int(version)) == (answered == "yes")
 
 
 def test_the_same_status_again_leaves_no_entry() -> None:
