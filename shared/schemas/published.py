@@ -22,7 +22,8 @@ DESCRIPTION = (
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What travels on a topic: the kinds of its messages, who writes and who reads them, and what its key is."""
+    """What travels on a topic: the kinds of its messages, who writes and who reads them, and what its key is. A topic that nobody writes
+    yet is made all the same, because its number of partitions is part of the data model."""
 
     kinds: tuple[str, ...]
     key: str
@@ -37,17 +38,17 @@ _PARTITION = "the state partition that wrote it: side/number/incarnation"
 TRAFFIC: dict[str, Traffic] = {
     topics.ORDER_INTAKE.name: Traffic(("order_intake",), "the order's id, whatever the channel calls it", (), ("orders",)),
     topics.ORDERS.name: Traffic(("order_changed", "allocation_run_changed"), _DEMAND_OR_RUN, ("orders",), ("allocator",)),
-    topics.WORK_ORDERS.name: Traffic((), _DEMAND, ("production",), ("allocator",)),
-    topics.WAREHOUSE_DOCUMENTS.name: Traffic((), _DEMAND, ("inventory",), ("allocator",)),
+    topics.WORK_ORDERS.name: Traffic((), _DEMAND, (), ()),
+    topics.WAREHOUSE_DOCUMENTS.name: Traffic((), _DEMAND, (), ()),
     topics.INVENTORY.name: Traffic(("receive_stock", "adjust_stock"), _SKU, ("inventory",), ("allocator",)),
     topics.RESERVATIONS.name: Traffic(("reservations.pack",), _PARTITION, ("allocator",), ("allocator",)),
     topics.OUTCOMES.name: Traffic(("outcomes.pack",), _PARTITION, ("allocator",), ("allocator",)),
-    topics.ALLOCATIONS.name: Traffic(("allocation_changed",), _DEMAND, ("allocator",), ("orders", "production", "inventory")),
+    topics.ALLOCATIONS.name: Traffic(("allocation_changed",), _DEMAND, ("allocator",), ("orders",)),
     topics.MOVEMENTS.name: Traffic(("stock_moved", "stock_command_refused"), _SKU, ("allocator",), ("inventory",)),
-    topics.STOCK_LEVELS.name: Traffic(("stock_level_changed",), _SKU, ("allocator",), ()),
-    topics.DEAD_LETTERS.name: Traffic(("dead_letter",), "as it came", ("orders", "allocator"), ()),
+    topics.STOCK_LEVELS.name: Traffic(("stock_level_changed",), _SKU, ("allocator",), ("inventory",)),
+    topics.DEAD_LETTERS.name: Traffic(("dead_letter",), "as it came", ("orders", "inventory", "allocator"), ()),
 }
-SERVICES = ("orders", "production", "inventory", "allocator")
+SERVICES = ("orders", "inventory", "allocator")
 
 # ---------------------------------------------------------------- JSON Schema
 

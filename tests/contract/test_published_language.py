@@ -10,11 +10,18 @@ from faststream.specification.asyncapi.v3_0_0.schema import ApplicationSchema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from pydantic import SecretStr
 
 from deploy.generate_docs import DOCS, RELEASED, documents
+from services.allocator.demand_side import DemandSide
+from services.allocator.stock_side import StockSide
+from services.inventory.app import application as inventory_application
+from services.inventory.projecting import projections
+from services.orders.app import application as orders_application
 from shared.schemas import wire
 from shared.schemas.published import SERVICES, TRAFFIC, asyncapi
 from shared.schemas.topics import BY_NAME, TOPICS
+from shared.settings import Settings
 from tests.builders.messages import messages
 from tests.contract.golden_records import Golden, golden_files
 
@@ -114,6 +121,19 @@ def test_internal_topics_are_the_allocators_own() -> None:
         if BY_NAME[name].internal:
             assert traffic.writers == traffic.readers == ("allocator",), name
         assert {*traffic.writers, *traffic.readers} <= set(SERVICES)
+
+
+def test_each_service_reads_what_the_document_says() -> None:
+    somewhere = Settings(kafka="nowhere:1", postgres=SecretStr("postgresql://nowhere/1"), api_key_pepper=SecretStr("p" * 40))
+    feeds = orders_application(somewhere).state.parts.feeds
+    projected = projections(inventory_application(somewhere).state.platform)
+    read = {
+        "allocator": {*StockSide.inputs, *DemandSide.inputs},
+        "orders": {topic.name for topic in TOPICS if feeds.of(topic.name) is not None},
+        "inventory": {topic for projection in projected for topic in projection.topics},
+    }
+    told = {service: {name for name, traffic in TRAFFIC.items() if service in traffic.readers} for service in SERVICES}
+    assert told == read
 
 
 @pytest.mark.parametrize("golden", GOLDEN.values(), ids=GOLDEN)
