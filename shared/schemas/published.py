@@ -179,7 +179,8 @@ def _cloud_event() -> JsonObject:
             "ce_subject": "what it is about: the key",
             "ce_dataschema": "earmark:<kind>:<version of the schema>",
             "content-type": "application/json",
-        }
+        },
+        {"traceparent": "W3C Trace Context, of an order whose request or intake record had one"},
     )
 
 
@@ -192,6 +193,6 @@ def _numbered() -> JsonObject:
     )
 
 
-def _headers(described: dict[str, str]) -> JsonObject:
-    properties = {name: {"type": "string", "description": text} for name, text in described.items()}
+def _headers(described: dict[str, str], optional: dict[str, str] | None = None) -> JsonObject:
+    properties = {name: {"type": "string", "description": text} for name, text in (described | (optional or {})).items()}
     return {"headers": {"type": "object", "properties": properties, "required": list(described)}}
