@@ -44,3 +44,4 @@ PARTITION_HALTED = Gauge(
 PARTITION_LAG = Gauge(
     "earmark_partition_lag_records", "Records of an input that no committed batch covers yet", ["side", "partition", "topic"]
 )
+WAITING_LINES = Gauge("earmark_waiting_lines", "Lines of demands that wait for stock of their SKU, counted every 10 s", ["partition"])

@@ -24,6 +24,7 @@ from services.allocator.demand_side import DemandSide
 from services.allocator.stock_side import StockSettings, StockSide
 from services.allocator.store.demand import PostgresDemandStorage
 from services.allocator.store.stock import PostgresStockStorage
+from services.allocator.waiting_lines import WaitingLines
 from shared import database, world
 from shared.kafka import partition_counts
 from shared.partitions.partition import CODE_VERSION, Limits
@@ -90,6 +91,7 @@ def application(settings: Settings) -> Any:
     """The ASGI application of one allocator process."""
     process = partition_process(settings)
     api = read_only_api(settings)
+    waiting_lines = WaitingLines(api.state.platform.engine, lambda: process.numbers("stock"))
 
     @get
     async def live(scope: Any) -> AsgiResponse:
@@ -107,12 +109,14 @@ def application(settings: Settings) -> Any:
         async with api.router.lifespan_context(api):
             serving = asyncio.create_task(process.run(), name="state partitions")
             serving.add_done_callback(_exit_on_failure)
+            counting = asyncio.create_task(waiting_lines.run(), name="waiting lines")
             try:
                 yield
             finally:
-                serving.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await serving
+                for task in (serving, counting):
+                    task.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await task
 
     broker = KafkaBroker(settings.bootstrap, acks="all", enable_idempotence=True)
     app = AsgiFastStream(

@@ -148,6 +148,10 @@ class PartitionProcess:
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
+    def numbers(self, side: str) -> list[int]:
+        """The state partitions of a side that the group gave us."""
+        return [partition.number for partition in self.workers if partition.side == side]
+
     def _reached(self) -> dict[PartitionId, dict[str, int]]:
         """Nothing in a world that has changed: not even for display is anything written there."""
         return {} if self.halted is not None else {partition: worker.reached() for partition, worker in self.workers.items()}

@@ -127,6 +127,8 @@ async def test_metrics_and_group_offsets_say_that_nothing_waits(product: Product
     async with asyncio.timeout(30), admin(product.settings.bootstrap) as client:
         while {one: told.offset for one, told in (await client.list_consumer_group_offsets(GROUP)).items() if told.offset} != stored:
             await asyncio.sleep(0.5)
+        while _shown(product, "earmark_waiting_lines").keys() != {(str(number),) for number in range(PARTITIONS)}:
+            await asyncio.sleep(0.5)
     assert _shown(product, "earmark_partition_lag_records") == dict.fromkeys(EVERY_INPUT, 0)
     counted = {(side, number) for side in INPUTS for number in map(str, range(PARTITIONS))}
     assert _shown(product, "earmark_partition_backlog_records") == _shown(product, "earmark_partition_halted") == dict.fromkeys(counted, 0)
