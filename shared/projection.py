@@ -19,17 +19,15 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
-from sqlalchemy import text
+from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared import metrics
+from shared import dead_letters, metrics
 from shared.consumer import Consumer
 from shared.database import Fault, classify
 from shared.kafka import SESSION_MS
 from shared.partitions.model import DeadLetter, InputRecord
-from shared.partitions.outbox import dead_letter
 from shared.relay import Outbox
-from shared.schemas.topics import DEAD_LETTERS
 from shared.schemas.wire import BadRecord, decode, header_map
 
 log = logging.getLogger(__name__)
@@ -65,6 +63,7 @@ class Projector:
     bootstrap: str
     pool: AsyncEngine
     outbox: Outbox
+    letters: Table
     projections: Sequence[Projection]
     halted: str = ""
     stuck: str = ""
@@ -224,9 +223,7 @@ class Projector:
 
     async def _bury(self, connection: AsyncConnection, letter: DeadLetter) -> None:
         log.warning("dead letter from %s/%s at %s: %s", letter.record.topic, letter.record.partition, letter.record.offset, letter.reason)
-        now = await connection.scalar(_NOW)
-        origin = f"{letter.record.topic}/{letter.record.partition}"
-        await self.outbox.append_built(connection, origin, DEAD_LETTERS.name, lambda envelope: dead_letter(letter, envelope, now))
+        await dead_letters.keep(connection, self.outbox, self.letters, letter, await connection.scalar(_NOW))
 
 
 async def _started(broker: KafkaBroker) -> None:

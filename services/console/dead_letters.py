@@ -1,8 +1,8 @@
 """Dead letters of every service in one list, for the people who operate Earmark: shown whole, replayed, discarded.
 
-Letters of orders are settled by orders itself, through its HTTP, which takes the record in or says why not. Those of the allocator are
-sent once more to the topic they came from: its inputs are commands and entities that are known by id and version, so a repeat of one
-that was taken meanwhile changes nothing, and one that is refused again is a new dead letter.
+Letters of orders are settled by orders itself, through its HTTP, which takes the record in or says why not. Those of the allocator and of
+inventory are sent once more to the topic they came from: their inputs are commands, entities and events that are known by id and version,
+so a repeat of one that was taken meanwhile changes nothing, and one that is refused again is a new dead letter.
 """
 
 from collections.abc import AsyncIterator
@@ -28,7 +28,8 @@ STATUSES = ("waiting", "replayed", "discarded")
 _COLUMNS = "topic, partition, record_offset, status, field, reason, written_at, found_at, settled_at, key, value, headers"
 _LETTERS = f"""
     SELECT 'orders' AS service, {_COLUMNS} FROM orders.dead_letter
-    UNION ALL SELECT 'allocator' AS service, {_COLUMNS} FROM allocator.dead_letter"""
+    UNION ALL SELECT 'allocator' AS service, {_COLUMNS} FROM allocator.dead_letter
+    UNION ALL SELECT 'inventory' AS service, {_COLUMNS} FROM inventory.dead_letter"""
 
 
 class LetterRefused(ConsoleError):
@@ -119,7 +120,7 @@ async def replay(settings: Settings, place: Place) -> Letter:
         await _ask_orders(settings, place, "replay")
     else:
         await _send_again(settings, letter)
-        await _settle(settings, place, "replayed")
+        await _settle(settings, letter, "replayed")
     return await found(settings, place)
 
 
@@ -129,7 +130,7 @@ async def discard(settings: Settings, place: Place) -> Letter:
     if letter.service == "orders":
         await _ask_orders(settings, place, "discard")
     else:
-        await _settle(settings, place, "discarded")
+        await _settle(settings, letter, "discarded")
     return await found(settings, place)
 
 
@@ -171,12 +172,12 @@ async def _send_again(settings: Settings, letter: Letter) -> None:
         await writer.close()
 
 
-async def _settle(settings: Settings, place: Place, status: str) -> None:
-    sql = text("""
-        UPDATE allocator.dead_letter SET status = :status, settled_at = now()
+async def _settle(settings: Settings, letter: Letter, status: str) -> None:
+    sql = text(f"""
+        UPDATE {letter.service}.dead_letter SET status = :status, settled_at = now()
         WHERE topic = :topic AND partition = :partition AND record_offset = :offset AND status = 'waiting'""")
     async with _pool(settings) as pool, pool.begin() as connection:
-        await connection.execute(sql, _named(place) | {"status": status})
+        await connection.execute(sql, _named(letter.place) | {"status": status})
 
 
 async def _found(connection: AsyncConnection, place: Place) -> Letter:

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from services.inventory.api import products, stock, stock_commands, warehouses
 from services.inventory.projecting import projections
+from services.inventory.store.tables import DEAD_LETTER
 from shared.http import Ledger, Platform, create_app
 from shared.projection import Projector
 from shared.settings import Settings
@@ -18,7 +19,7 @@ def application(settings: Settings, ledger: Ledger | None = None) -> FastAPI:
     """The service. `ledger`: another way to the allocator's read-only HTTP than the address of the settings."""
     platform = Platform.open(settings, "inventory")
     passed_on = ledger or Ledger(settings.allocator_url, "GET /stock")
-    projector = Projector("inventory", settings.bootstrap, platform.engine, platform.outbox, projections(platform))
+    projector = Projector("inventory", settings.bootstrap, platform.engine, platform.outbox, DEAD_LETTER, projections(platform))
     platform.conditions["projections"] = projector.condition
 
     @asynccontextmanager

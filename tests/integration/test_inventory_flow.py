@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from services.console import dead_letters
 from shared.kafka import producer_settings
 from shared.schemas.topics import DEAD_LETTERS, MOVEMENTS, STOCK_LEVELS
 from shared.schemas.wire import Envelope, encode
+from shared.settings import Settings
 from tests.builders.inventory import AT, level, moved, refused
 from tests.support.allocator import channel, order
+from tests.support.http_service import settings_for
 from tests.support.inventory_service import PLACE, Inventory, inventory, inventory_and_allocator
 
 pytestmark = pytest.mark.integration
@@ -166,6 +169,27 @@ async def test_what_can_not_be_read_becomes_a_dead_letter_and_holds_up_nobody(da
     assert [letter.value for letter in letters] == [value for value, _ in poison]
     assert all(dict(letter.headers)["earmark_dead_reason"] for letter in letters)
     assert {dict(letter.headers)["earmark_dead_offset"] for letter in letters} == {b"0", b"1", b"2", b"3", b"4"}
+
+
+async def test_dead_letters_of_inventory_are_listed_replayed_and_discarded(database: str, fresh_topics: str, teller: Teller) -> None:
+    console = settings_for(database, fresh_topics)
+    async with inventory(database, fresh_topics) as service:
+        await service.furnish("A")
+        await teller.tell_bytes(STOCK_LEVELS.name, b"first", [("ce_type", b"earmark.stock_level_changed.v1")])
+        await teller.tell_bytes(STOCK_LEVELS.name, b"second", [("ce_type", b"earmark.stock_level_changed.v1")])
+        first, second = await _waiting_letters(console, 2)
+        assert (first.service, first.field, first.value) == ("inventory", "value", b"first")
+        await dead_letters.discard(console, second.place)
+        assert (await dead_letters.replay(console, first.place)).status == "replayed"
+        (again,) = await _waiting_letters(console, 1)
+    assert (again.value, again.place.offset) == (b"first", 2), "what is refused again is a new letter"
+
+
+async def _waiting_letters(console: Settings, many: int) -> list[dead_letters.Letter]:
+    async with asyncio.timeout(20):
+        while len(found := await dead_letters.listed(console)) != many:
+            await asyncio.sleep(0.1)
+    return found
 
 
 async def test_a_newer_schema_stops_the_projection_and_not_the_service(database: str, fresh_topics: str, teller: Teller) -> None:

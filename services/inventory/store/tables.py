@@ -1,6 +1,6 @@
 """The tables as queries name them; the migrations make them."""
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 METADATA = MetaData(schema="inventory")
@@ -69,4 +69,20 @@ STOCK_LEVEL = Table(
     Column("held_units", BigInteger),
     Column("allocated_units", BigInteger),
     Column("available_units", BigInteger),
+)
+DEAD_LETTER = Table(
+    "dead_letter",
+    METADATA,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("record_offset", BigInteger, primary_key=True),
+    Column("written_at", _TIME),
+    Column("key", LargeBinary),
+    Column("value", LargeBinary),
+    Column("headers", JSONB),
+    Column("field", Text),
+    Column("reason", Text),
+    Column("status", Text),
+    Column("found_at", _TIME),
+    Column("settled_at", _TIME),
 )

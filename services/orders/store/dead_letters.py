@@ -2,20 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, func, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orders.store.tables import dead_letter
+from shared import dead_letters
 from shared.partitions.model import DeadLetter, InputRecord
-from shared.partitions.outbox import dead_letter as announced
 from shared.relay import Outbox
-from shared.schemas.topics import DEAD_LETTERS
-from shared.schemas.wire import Envelope, Record
 
 _COLUMNS = dead_letter.c
 
@@ -40,11 +36,7 @@ class Place:
 async def keep(connection: AsyncConnection, outbox: Outbox, condemned: Sequence[Condemned], now: datetime) -> None:
     """Store them and announce them on `earmark.dead-letters`. One that is known already, because its batch came again, stays as it is."""
     for one in condemned:
-        stored = await connection.execute(insert(dead_letter).values(**_row(one)).on_conflict_do_nothing())
-        if stored.rowcount:
-            record = one.letter.record
-            entity = f"dead/{record.topic}/{record.partition}"
-            await outbox.append_built(connection, entity, DEAD_LETTERS.name, partial(_announced, one.letter, now))
+        await dead_letters.keep(connection, outbox, dead_letter, one.letter, now, merchant=one.merchant)
 
 
 async def list_letters(
@@ -74,31 +66,6 @@ def record_of(row: Row[Any]) -> InputRecord:
     headers = tuple((name, bytes.fromhex(value)) for name, value in row.headers)
     written_ms = int(row.written_at.timestamp() * 1000)
     return InputRecord(row.topic, row.partition, row.record_offset, written_ms, row.key, row.value, headers)
-
-
-def _announced(letter: DeadLetter, now: datetime, envelope: Envelope) -> Record:
-    return announced(letter, envelope, now)
-
-
-def _row(one: Condemned) -> dict[str, Any]:
-    record = one.letter.record
-    return {
-        "topic": record.topic,
-        "partition": record.partition,
-        "record_offset": record.offset,
-        "written_at": datetime.fromtimestamp(max(record.timestamp_ms, 0) / 1000, UTC),
-        "key": record.key,
-        "value": record.value,
-        "headers": [[_storable(name), (value or b"").hex()] for name, value in record.headers],
-        "merchant": one.merchant,
-        "field": _storable(one.letter.field),
-        "reason": _storable(one.letter.reason),
-    }
-
-
-def _storable(hostile: str) -> str:
-    """Text that Postgres takes: no NUL, no half of a surrogate pair."""
-    return hostile.replace("\x00", "\\0").encode("utf-8", "backslashreplace").decode()[:2000]
 
 
 def _at(place: Place) -> tuple[ColumnElement[bool], ...]:
