@@ -5,7 +5,6 @@ Decides nothing itself: that is `core.demand`.
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +28,7 @@ _ACCEPTED = {
     OUTCOMES.name: frozenset({"outcomes.pack", "outcome", "wake"}),
 }
 _OURS = f"{DemandKind.SALES_ORDER.value}/"
+_ALLOCATIONS, _RESERVATIONS = ALLOCATIONS.name, RESERVATIONS.name
 _made = quick(Send)
 DUE_AT_ONCE = 500
 """Deadlines taken in one batch; after an outage all are due, and the next batch goes on with those that are left."""
@@ -95,8 +95,7 @@ class DemandSide:
         fold.tell()
         self._fold, self._unknown = fold, fold.changed.keys() - known
         self._recent.keep(fold.states)
-        sends = [_send(message) for message in fold.sends]
-        return [_traced(send, fold.traces) for send in sends] if fold.traces else sends
+        return [_send(message, fold.traces) for message in fold.sends]
 
     async def save(self) -> None:
         """See the port."""
@@ -148,8 +147,10 @@ class _Recent:
     def keep(self, states: dict[str, DemandState]) -> None:
         """Only what is saved with this very batch may be kept."""
         young = self._young
-        self._lines += sum([len(state.terms.lines) for demand, state in states.items() if demand not in young])
-        young.update(states)
+        for demand, state in states.items():
+            if demand not in young:
+                young[demand] = state
+                self._lines += len(state.terms.lines)
         if self._lines > self._half:
             self._old, self._young, self._lines = self._young, {}, 0
 
@@ -191,18 +192,14 @@ def _demands_of(messages: Iterable[DemandEvent | Trace]) -> dict[str, None]:
     return dict.fromkeys(message.demand.id if isinstance(message, OrderChanged) else message.demand for message in messages)
 
 
-def _send(message: Any) -> Send:
+def _send(message: Any, traces: Mapping[str, str]) -> Send:
     if isinstance(message, AllocationChanged):
-        return _made(topic=ALLOCATIONS.name, key=message.demand, message=message)
-    return _made(topic=RESERVATIONS.name, key=f"{message.merchant}/{message.sku}", message=message)
+        return _made(topic=_ALLOCATIONS, key=message.demand, message=message, traceparent=traces.get(message.demand))
+    return _made(topic=_RESERVATIONS, key=f"{message.merchant}/{message.sku}", message=message)
 
 
 def _traces(messages: Iterable[Any], traceparent: str) -> list[Trace]:
     return [Trace(one.demand.id, one.demand.version, traceparent) for one in messages if isinstance(one, OrderChanged)]
-
-
-def _traced(send: Send, traces: Mapping[str, str]) -> Send:
-    return replace(send, traceparent=traces.get(send.message.demand)) if send.topic == ALLOCATIONS.name else send
 
 
 def _check(demand: Demand) -> None:

@@ -7,7 +7,6 @@ written anew at every change took, on both sides of the connection.
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from services.allocator.core.demand.state import DemandState
 from services.allocator.store.demand_encoding import from_row
@@ -31,13 +30,6 @@ class Writes:
     over: list[int] = field(default_factory=list)
 
 
-class _Entry(NamedTuple):
-    page: int
-    has_row: bool
-    lines: int
-    state: DemandState
-
-
 class UnderWay:
     """The demands of one state partition whose newest state stands on a page. All of them are in memory, `budget_lines` at most; beyond
     that a waiting demand gets a row at once."""
@@ -48,18 +40,18 @@ class UnderWay:
         self._on: dict[int, dict[str, None]] = {page.number: {} for page in pages}
         self._newest = pages[-1].number if pages else 0
         self._blank = not pages or not pages[-1].rows
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, tuple[int, bool, int, DemandState]] = {}
         for page, has_row, row in waiting:
             self._put(page, from_row(row), has_row=has_row)
 
     def get(self, demand: str) -> DemandState | None:
         """The demand, if its newest state stands on a page."""
         entry = self._entries.get(demand)
-        return None if entry is None else entry.state
+        return None if entry is None else entry[3]
 
     def states(self) -> list[DemandState]:
         """All of them."""
-        return [entry.state for entry in self._entries.values()]
+        return [state for *_, state in self._entries.values()]
 
     def settle(self, changed: Iterable[DemandState], unknown: Collection[str], waiting: Collection[str]) -> Writes:
         """What is to be stored after a batch that changed these: of the `unknown` ones nothing was stored before, the `waiting` ones
@@ -86,12 +78,12 @@ class UnderWay:
     def _move_stragglers(self, writes: Writes) -> None:
         for page in [page for page in self._on if page <= self._newest - PAGES]:
             for demand in list(self._on[page]):
-                state = self._entries[demand].state
+                *_, state = self._entries[demand]
                 (writes.old if self._take(demand) else writes.new).append(state)
 
     def _put(self, page: int, state: DemandState, *, has_row: bool) -> None:
         lines = len(state.terms.lines)
-        self._entries[state.id] = _Entry(page, has_row, lines, state)
+        self._entries[state.id] = page, has_row, lines, state
         self._on.setdefault(page, {})[state.id] = None
         self._lines += lines
 

@@ -98,7 +98,8 @@ class DemandState:
 
     def holding(self) -> frozenset[Row]:
         """The rows that may hold or wait under the present attempt."""
-        if self.status in (Status.LINES, Status.TRYING, Status.ALLOCATED):
+        status = self.status
+        if status is Status.LINES or status is Status.TRYING or status is Status.ALLOCATED:
             return frozenset(self.rows())
         return self.waiting_at
 
