@@ -13,18 +13,23 @@ if TYPE_CHECKING:
 
 
 class Post:
-    """Between everybody outside and Kafka. `poisoned`: how many bad records were sent."""
+    """Between everybody outside and Kafka. `poisoned`: how many bad records were sent. `traces`: of every version of
+    a demand, the trace that it was said in, if any."""
 
     def __init__(self, world: "World") -> None:
         self.world, self.random = world, world.random
         self.poisoned = self._number = 0
+        self.traces: dict[tuple[str, int], str | None] = {}
         self._on_its_way: list[tuple[str, str, Record]] = []
 
     def say(self, topic: str, key: str, message: InventoryCommand | OrderChanged | AllocationRunChanged) -> None:
         """Put a message on its way."""
         self._number += 1
         self.world.say("said", message)
-        record = wire.encode(message, key=key, envelope=Envelope("outside", self._number), time=self.world.clock())
+        trace = f"00-{self._number:032x}-{self._number:016x}-01" if self._number % 3 == 0 else None
+        if isinstance(message, OrderChanged):
+            self.traces[message.demand.id, message.demand.version] = trace
+        record = wire.encode(message, key=key, envelope=Envelope("outside", self._number), time=self.world.clock(), traceparent=trace)
         self._on_its_way.append((topic, key, record))
 
     def deliver(self, *, faults: bool) -> bool:

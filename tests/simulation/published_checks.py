@@ -30,6 +30,7 @@ class PublishedChecks:
     def quiet(self) -> None:
         """At rest."""
         self._check_allocations()
+        self._check_traces()
         self._check_levels()
         self._check_answers()
         self._check_dead_letters()
@@ -50,6 +51,14 @@ class PublishedChecks:
             if told[-1].demand_version != order.demand.version:
                 raise Failed(f"{demand}: version {order.demand.version} was never answered, the last word is {told[-1]}")
             self._check_last_word(told[-1])
+
+    def _check_traces(self) -> None:
+        for record in self._world.checks.readers_view(ALLOCATIONS.name):
+            found = wire.header_map(record.headers)
+            (event,) = wire.decode(record.value, found, {"allocation_changed"})
+            said = self._shop.post.traces[event.demand, event.demand_version]
+            if found.get("traceparent") != said:
+                raise Failed(f"told in another trace than its version was said in, {said}: {found} {event}")
 
     def _check_last_word(self, event: AllocationChanged) -> None:
         rows = {
