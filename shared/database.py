@@ -122,12 +122,12 @@ async def dispose(pool: AsyncEngine) -> None:
 
 def sqlstate(error: BaseException) -> str | None:
     """The SQLSTATE of an error of asyncpg or of SQLAlchemy around it."""
-    return next((str(state) for cause in _causes(error) if (state := getattr(cause, "sqlstate", None))), None)
+    return next((str(state) for cause in causes(error) if (state := getattr(cause, "sqlstate", None))), None)
 
 
 def constraint(error: BaseException) -> str | None:
     """The name of the constraint that was violated: names are ours and are translated by whoever wrote them."""
-    return next((str(name) for cause in _causes(error) if (name := getattr(cause, "constraint_name", None))), None)
+    return next((str(name) for cause in causes(error) if (name := getattr(cause, "constraint_name", None))), None)
 
 
 def classify(error: BaseException) -> Fault:
@@ -137,10 +137,11 @@ def classify(error: BaseException) -> Fault:
         if state[:2] in {"08", "40", "53", "57"} or state in {"55P03", "25P03", "25P04"}:
             return Fault.RETRY
         return Fault.DATA if state[:2] in {"22", "23"} else Fault.OTHER
-    return Fault.RETRY if any(isinstance(cause, _AWAY) for cause in _causes(error)) else Fault.OTHER
+    return Fault.RETRY if any(isinstance(cause, _AWAY) for cause in causes(error)) else Fault.OTHER
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and what SQLAlchemy or whoever raised it took it from."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

@@ -6,6 +6,7 @@
 import os
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -95,6 +96,13 @@ class Settings(BaseSettings):
                 values[name] = _secret_from(path, f"{PREFIX}{name.upper()}_FILE")
         return values
 
+    @field_validator("postgres")
+    @classmethod
+    def _is_an_address(cls, value: SecretStr | None) -> SecretStr | None:
+        if (address := _text(value)) and not _is_of_postgres(address):
+            raise SettingRefused(f"{PREFIX}POSTGRES is not of the form postgresql://user:password@host:port/database: correct it")
+        return value
+
     @model_validator(mode="after")
     def _pepper_is_long(self) -> "Settings":
         if self.api_key_pepper is not None and len(self.api_key_pepper.get_secret_value()) < 32:
@@ -134,6 +142,16 @@ def settings(**given: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise SettingRefused("; ".join(_sentence(dict(found)) for found in error.errors(include_url=False))) from None
+
+
+def _is_of_postgres(address: str) -> bool:
+    """What asyncpg itself would not say in words. A password may hold anything but a slash, a question mark and a hash, as in every URL."""
+    parts = urlsplit(address)
+    try:
+        ports = [urlsplit(f"//{host}").port for host in parts.netloc.rpartition("@")[2].split(",")]
+    except ValueError:
+        return False
+    return parts.scheme in {"postgresql", "postgres"} and all(port != 0 for port in ports)
 
 
 def _text(secret: SecretStr | None) -> str | None:

@@ -33,6 +33,8 @@ async def check(settings: Settings) -> None:
     connection = await database.hot_connection(settings.dsn, "earmark-check")
     try:
         remembered = await _remembered(connection)
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+        remembered = {}
     finally:
         await connection.close()
     if not remembered:

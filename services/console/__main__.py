@@ -12,6 +12,7 @@ def main() -> None:
 
         status = guarded(app)
     except KeyboardInterrupt:
+        print("\nInterrupted before anything was started.", file=sys.stderr)
         status = 130
     sys.exit(status)
 

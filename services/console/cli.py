@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import logging
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
 import typer
@@ -13,13 +14,11 @@ from rich.table import Table
 
 from services.console import dead_letter_commands, key_commands
 from services.console.demo.command import demo
-from services.console.errors import ConsoleError
+from services.console.failures import sentence
 from services.console.options import DEFAULT_FOLDER, AsJson, Folder, console, progress, settings_of
-from services.console.processes import SERVICES, Stack
-from shared.database import DatabaseError
-from shared.kafka import KafkaUnreachable, TooFewBrokers, WorldChanged
-from shared.local.errors import LocalStackError
-from shared.settings import SettingRefused, settings
+from services.console.processes import SERVICES, Addresses, Stack
+from shared.local.process import undisturbed
+from shared.settings import settings
 
 app = typer.Typer(
     name="earmark",
@@ -32,7 +31,8 @@ app.command()(demo)
 app.add_typer(key_commands.app, name="key")
 app.add_typer(dead_letter_commands.app, name="dead-letters")
 
-_EXPECTED = (ConsoleError, LocalStackError, KafkaUnreachable, TooFewBrokers, WorldChanged, DatabaseError, SettingRefused)
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 
 
 @app.command()
@@ -41,11 +41,25 @@ def up(folder: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
     from services.console.keys import first_key
 
     stack = Stack(folder, progress)
-    addresses = stack.up()
-    key = asyncio.run(first_key(stack.settings(), "acme"))
+    with _nothing_left(), stack.whole_or_nothing():
+        addresses = stack.up()
+        with undisturbed():  # a key that was made and not shown would be lost
+            _tell_up(addresses, asyncio.run(first_key(stack.settings(), "acme")), as_json)
+
+
+@contextmanager
+def _nothing_left() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        progress("what this command had started is stopped; the data stays")
+        raise
+
+
+def _tell_up(addresses: Addresses, key: str | None, as_json: bool) -> None:
     facts = {name: getattr(addresses, name) for name in ("orders", "inventory", "allocator", "kafka")}
     if as_json:
-        print(json.dumps(facts | ({"api_key": key} if key else {})))
+        print(json.dumps(facts | ({"api_key": key} if key else {})), flush=True)
         return
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, address in facts.items():
@@ -80,7 +94,7 @@ def status(folder: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
     """Show what runs. Exit status 0 when everything does."""
     stack = Stack(folder)
     facts: dict[str, Any] = {name: (found.pid if (found := stack.running(name)) else None) for name in SERVICES}
-    facts |= {server.name: server.pid for server in stack.servers.status()}
+    facts |= dict.fromkeys(stack.private) | {server.name: server.pid for server in stack.servers.status()}
     if as_json:
         print(json.dumps(facts))
     else:
@@ -117,25 +131,27 @@ def verify(folder: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
 
 def guarded(command: Callable[[], None]) -> int:
     """Run it; an expected failure becomes one clear sentence and exit status 1, Ctrl-C becomes 130."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it can not reach is in our sentence
     try:
         command()
-    except _EXPECTED as error:
-        console.print(f"[bold red]earmark:[/bold red] {escape(str(error))}", soft_wrap=True)
-        return 1
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # typer's, which says nothing
+            _say_interrupted()
+        raise
     except KeyboardInterrupt:
-        console.print("\nStopped.")
-        return 130
+        _say_interrupted()
+        return INTERRUPTED
     except BrokenPipeError:
         with suppress(OSError):
             sys.stdout.close()
         return 1
-    except OSError as error:
-        console.print(f"[bold red]earmark:[/bold red] {escape(_told(error))}", soft_wrap=True)
+    except Exception as error:
+        if (told := sentence(error)) is None:
+            raise
+        console.print(f"[bold red]earmark:[/bold red] {escape(told)}", soft_wrap=True)
         return 1
     return 0
 
 
-def _told(error: OSError) -> str:
-    """What the system refused, and what helps: mostly a folder that is not ours, or a full disk."""
-    where = f" ({error.filename})" if error.filename else ""
-    return f"{error.strerror or error}{where}: make room or give access there, or choose another folder with --data"
+def _say_interrupted() -> None:
+    console.print("\n[bold]Interrupted.[/bold]")

@@ -29,7 +29,10 @@ def progress(step: str) -> None:
 def settings_of(folder: Path) -> Settings:
     """The settings of the stack that runs from this folder, else those of the environment. Raises NothingUp."""
     if (folder / "services.json").exists():
-        return Stack(folder).settings()
+        stack = Stack(folder)
+        if stack.lacks_postgres():
+            raise NothingUp(f"what was started from {folder} is down: `earmark up` starts it again, with its data")
+        return stack.settings()
     found = settings()
     if found.postgres is None:
         raise NothingUp(f"nothing was started from {folder}: run `earmark up`, or name Postgres with EARMARK_POSTGRES")

@@ -1,5 +1,5 @@
 """Earmark's own services as child processes of one data folder: started, awaited, found again, stopped. The servers they need are
-`shared.local`'s, or those that EARMARK_KAFKA and EARMARK_POSTGRES name."""
+`shared.local`'s, each unless EARMARK_KAFKA or EARMARK_POSTGRES names another."""
 
 import asyncio
 import json
@@ -28,6 +28,10 @@ SERVICES = ("orders", "inventory", "allocator")
 
 class ServiceDidNotStart(ConsoleError):
     """A service did not become ready. Its log says why."""
+
+
+class ServicePortTaken(ConsoleError):
+    """Another program listens where a service of this folder does. End it, or write another port into the folder's `services.json`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +65,10 @@ class Stack:
         self._on_progress = on_progress
         self._named_kafka = None if private else os.environ.get("EARMARK_KAFKA")
         self._named_postgres = None if private else os.environ.get("EARMARK_POSTGRES")
-        self._external = bool(self._named_kafka and self._named_postgres)
-        self.servers = LocalStack(self.folder, on_progress=on_progress, tied_to_parent=ephemeral, brief=brief)
+        named = {"Kafka": self._named_kafka, "Postgres": self._named_postgres}
+        self.private = tuple(server for server, address in named.items() if not address)
+        self.servers = LocalStack(self.folder, on_progress=on_progress, tied_to_parent=ephemeral, brief=brief, needed=self.private)
+        self._started_here: dict[str, process.Identity] = {}
 
     # ---------------------------------------------------------------- what it is made of
 
@@ -80,6 +86,10 @@ class Stack:
             **ports,
             **one_copy,
         )
+
+    def lacks_postgres(self) -> bool:
+        """Whether its Postgres is a private one that does not run."""
+        return "Postgres" in self.private and not any(one.pid for one in self.servers.status() if one.name == "Postgres")
 
     def addresses(self) -> Addresses:
         """Where to go."""
@@ -103,30 +113,57 @@ class Stack:
     # ---------------------------------------------------------------- up and down
 
     def up(self) -> Addresses:
-        """Start everything that does not run, in order, and return when all of it is ready."""
-        if not self._external:
-            self.servers.start()
-        found = self.settings()
-        self._on_progress("preparing tables and topics")
-        asyncio.run(prepare(found))
-        for name in SERVICES:
-            if self.running(name) is None:
+        """Start everything that does not run, in order, and return when all of it is ready; on an error or Ctrl-C nothing of it stays."""
+        with self.whole_or_nothing():
+            absent = [name for name in SERVICES if self.running(name) is None]
+            for name in absent:
+                self._require_port(name)
+            if self.private:
+                self.servers.start()
+            found = self.settings()
+            self._on_progress("preparing tables and topics")
+            asyncio.run(prepare(found))
+            for name in absent:
                 self.start(name)
-        for name in SERVICES:
-            self.await_ready(name)
-        return self.addresses()
+            for name in SERVICES:
+                self.await_ready(name)
+            return self.addresses()
+
+    @contextmanager
+    def whole_or_nothing(self) -> Iterator[None]:
+        """Where the block is left by an error or by Ctrl-C, what this object started is stopped; what ran before goes on."""
+        try:
+            yield
+        except BaseException:
+            with process.undisturbed():
+                self._end(list(self._started_here.items()))
+                self._started_here.clear()
+                self.servers.stop_own()
+            raise
 
     def start(self, name: str) -> process.Identity:
-        """Start one service; `allocator-2` is one more allocator. Does not wait."""
+        """Start one service; `allocator-2` is one more allocator. Does not wait. Raises ServicePortTaken."""
+        self._require_port(name)
         self._on_progress(f"starting {name}")
         (self.folder / "logs").mkdir(exist_ok=True)
         with process.undisturbed():
             with _environment(self.settings()), process.open_log(self._log(name)) as log:
                 child = process.spawn([sys.executable, "-m", "services.console.serve", name], log=log, folder=Path.cwd())
-            identity = process.identity_of(child.pid)
+            identity = self._started_here[name] = process.identity_of(child.pid)
             self.servers.tie(name, identity)
             process.remember(self._pid_file(name), identity)
         return identity
+
+    def _require_port(self, name: str) -> None:
+        """Before anything is started: the service itself would say it in its log only, among other lines."""
+        setting = f"{name}_port"
+        port = int(self._kept().get(setting, 0))  # 0: one more allocator takes any
+        if port and not is_free(port):
+            path = self.folder / "services.json"
+            raise ServicePortTaken(
+                f"port {port}, where {name} of this folder listens, is taken by another program: end that program, or write another free "
+                f"port as {setting} into {path}"
+            )
 
     def running(self, name: str) -> process.Identity | None:
         """The process of a service, if it lives."""
@@ -149,7 +186,11 @@ class Stack:
 
     def down(self) -> None:
         """Stop the services, then the private servers. Not running is fine."""
-        alive = [(path.stem, identity) for path in sorted(self.folder.glob("*.pid")) if (identity := process.recall(path))]
+        self._end([(path.stem, identity) for path in sorted(self.folder.glob("*.pid")) if (identity := process.recall(path))])
+        self.servers.stop()
+
+    def _end(self, alive: list[tuple[str, process.Identity]]) -> None:
+        """All are asked before the first is waited for."""
         for name, identity in alive:
             self._on_progress(f"stopping {name}")
             if found := identity.process():
@@ -157,8 +198,6 @@ class Stack:
         for name, identity in alive:
             process.end(name, identity, STOP_SECONDS)
             self._pid_file(name).unlink(missing_ok=True)
-        if not self._external:
-            self.servers.stop()
 
     def clean(self) -> None:
         """Stop everything and remove the data of the private servers, ports and logs."""
@@ -168,6 +207,10 @@ class Stack:
         if (self.folder / "logs").exists():
             (self.folder / "logs").rmdir()
         self.servers.clean()
+
+    def has_logs(self) -> bool:
+        """Whether anything of it came so far as to say something."""
+        return any(self.folder.glob("logs/*.log")) or any(server.log.exists() for server in self.servers.status())
 
     def _log(self, name: str) -> Path:
         return self.folder / "logs" / f"{name}.log"

@@ -9,7 +9,8 @@ import sys
 import uvicorn
 import uvloop
 
-from shared.kafka import KafkaUnreachable, WorldChanged
+from services.console.errors import ConsoleError
+from services.console.failures import sentence
 from shared.settings import Settings, settings
 from shared.world import check
 
@@ -19,24 +20,36 @@ COLLECTOR_THRESHOLDS = (50_000, 20, 50)
 """A batch makes tens of thousands of small values and drops them at its end; the default of 700 would search all memory for cycles
 several times a batch."""
 REFUSED = 4
-"""Exit status where the world is not the one that the database remembers: the log says what to do."""
+"""Exit status where the service can not start as things are, mostly because of the world around it: the log says what to do."""
+
+
+class ServiceUnknown(ConsoleError):
+    """There is no such service. Name orders, inventory or allocator, or one more allocator such as allocator-2."""
 
 
 def main() -> None:
     """Check the world, then serve until told to stop."""
-    name = sys.argv[1]
-    kind, _, copy = name.partition("-")
-    found = settings()
-    logging.basicConfig(level=found.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    name = " ".join(sys.argv[1:])
+    try:
+        _run(name)
+    except Exception as refusal:
+        if (told := sentence(refusal)) is None:
+            raise
+        logging.getLogger("earmark").error("%s does not start: %s", name or "nothing", told)
+        sys.exit(REFUSED)
+
+
+def _run(name: str) -> None:
+    kind, _, copy = name.partition("-")
+    if kind not in APPLICATIONS:
+        raise ServiceUnknown(f"name a service, {', '.join(APPLICATIONS)}, or one more of a kind, such as allocator-2")
+    found = settings()
+    logging.getLogger().setLevel(found.log_level)
     module = importlib.import_module(APPLICATIONS[kind])
     tune_collector()
-    port = getattr(found, f"{kind}_port") if not copy else 0
-    try:
-        uvloop.run(_serve(module.application(found), found, port))
-    except (WorldChanged, KafkaUnreachable) as refusal:
-        logging.getLogger("earmark").error("%s does not start: %s", name, refusal)
-        sys.exit(REFUSED)
+    uvloop.run(_serve(module.application(found), found, getattr(found, f"{kind}_port") if not copy else 0))
 
 
 def tune_collector() -> None:

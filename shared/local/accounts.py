@@ -38,10 +38,19 @@ def account_for_postgres() -> Account | None:
 
 
 def run_as(account: Account | None, command: list[str | Path], *, folder: Path, text_in: str = "") -> subprocess.CompletedProcess[str]:
-    """Run a command to its end as `account`, in `folder`, with its output captured and nothing of our environment."""
+    """Run a command to its end as `account`, in `folder`, with its output captured and nothing of our environment. In a session of its
+    own: Ctrl-C in the terminal reaches us, and we decide when what it started is stopped."""
     identity = {} if account is None else {"user": account.user_id, "group": account.group_id, "extra_groups": []}
     return subprocess.run(  # type: ignore[call-overload, no-any-return]  # the three arguments are given together or not at all
-        command, cwd=folder, input=text_in, capture_output=True, text=True, check=False, env=dict(_environment()), **identity
+        command,
+        cwd=folder,
+        input=text_in,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=dict(_environment()),
+        start_new_session=True,
+        **identity,
     )
 
 

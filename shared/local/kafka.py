@@ -108,9 +108,11 @@ class Broker:
         cluster_id = new_cluster_id()
         tool = [*java, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", "server.properties"]
         with process.open_log(self.log) as log:
-            code = subprocess.run(tool, cwd=self.folder, stdout=log, stderr=log, timeout=FORMAT_SECONDS, check=False).returncode
-        if code != 0:
-            raise self._did_not_start(f"formatting its storage ended with {code}")
+            formatted = subprocess.run(
+                tool, cwd=self.folder, stdout=log, stderr=log, timeout=FORMAT_SECONDS, check=False, start_new_session=True
+            )
+        if formatted.returncode != 0:
+            raise self._did_not_start(f"formatting its storage ended with {formatted.returncode}")
         done.write_text(cluster_id, encoding="ascii")
 
     def _run(self, java: list[str], timeout_seconds: float) -> process.Identity:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Event
 from types import TracebackType
 from typing import Self
 
@@ -23,6 +24,7 @@ from shared.local.ports import Ports, kept_ports
 from shared.local.postgres import Server
 
 FREE_MB_NEEDED = 500
+BOTH = (Broker.name, Server.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +37,36 @@ class ServerStatus:
     log: Path
 
 
+class _GivenUp(Exception):
+    """Nobody waits for this server any more. Raised in the thread that starts it, and seen by nobody."""
+
+
 class LocalStack:
-    """Owner of both servers of `data_folder`. Any number of these may name one folder: what runs there is found and re-used.
+    """Owner of the servers of `data_folder`. Any number of these may name one folder: what runs there is found and re-used.
 
     `on_progress` hears each step in a few words, from more than one thread. `tied_to_parent`: what this object starts does not
     outlive this process, even when that is killed; otherwise the servers stay until somebody stops them.
 
     `brief`: for a minute, not for days: what is started is made to start quickly rather than to run fast for long.
 
+    `needed`: which of them are started and shown; somebody else runs the other.
+
     As an async context manager it stops on leaving what it started on entering, and leaves alone what ran before.
     """
 
     def __init__(
-        self, data_folder: Path, *, on_progress: Progress = lambda step: None, tied_to_parent: bool = False, brief: bool = False
+        self,
+        data_folder: Path,
+        *,
+        on_progress: Progress = lambda step: None,
+        tied_to_parent: bool = False,
+        brief: bool = False,
+        needed: Collection[str] = BOTH,
     ) -> None:
         self.data_folder = data_folder.resolve()
         self._on_progress = on_progress
         self._brief = brief
+        self._needed = needed
         self._deathwatch = Deathwatch() if tied_to_parent else None
         self._started_here: set[str] = set()
 
@@ -82,26 +97,41 @@ class LocalStack:
         return kept_ports(self._ports_file)
 
     def start(self) -> None:
-        """Start what does not run, both at once, and return when both serve. Idempotent; a second command waits for the first.
+        """Start what does not run, all at once, and return when both serve. Idempotent; a second command waits for the first.
 
         Raises an error of `shared.local.errors`; what this call had started is stopped then.
         """
         self.data_folder.mkdir(parents=True, exist_ok=True)
         with self._exclusively():
-            absent = [server for server in (self.kafka, self.postgres) if server.running() is None]
+            absent = [server for server in self._servers() if server.running() is None]
             if absent:
                 require_space(self.data_folder)
                 self._start_together([server.start for server in absent])
 
     def _start_together(self, starts: list[Callable[[Progress], process.Identity]]) -> None:
-        try:
-            with ThreadPoolExecutor(len(starts)) as pool:
-                started = [pool.submit(start, self._on_progress) for start in starts]
-            for server in started:
-                server.result()
-        except BaseException:
-            self._stop_own()
-            raise
+        given_up = Event()
+        with ThreadPoolExecutor(len(starts)) as pool:
+            try:
+                for server in as_completed([pool.submit(start, self._steps_until(given_up)) for start in starts]):
+                    server.result()
+            except BaseException:
+                given_up.set()
+                with process.undisturbed():
+                    # A thread can not be stopped. While one of them still starts its server, there is nothing yet that could be stopped:
+                    # without this wait, Ctrl-C left behind whatever came up a moment later.
+                    pool.shutdown(cancel_futures=True)
+                    self.stop_own()
+                raise
+
+    def _steps_until(self, given_up: Event) -> Progress:
+        """Between two steps a start that was given up ends: before what it would still spawn or fetch."""
+
+        def step(text: str) -> None:
+            if given_up.is_set():
+                raise _GivenUp
+            self._on_progress(text)
+
+        return step
 
     def stop(self) -> None:
         """Stop both, whoever started them. Not running is fine."""
@@ -124,13 +154,16 @@ class LocalStack:
             self.data_folder.rmdir()
 
     def status(self) -> tuple[ServerStatus, ...]:
-        """Both servers as they are now; empty where none was ever started."""
+        """The servers as they are now; empty where none was ever started."""
         if not self._ports_file.exists():
             return ()
-        return (_status(self.kafka), _status(self.postgres))
+        return tuple(map(_status, self._servers()))
+
+    def _servers(self) -> list[Broker | Server]:
+        return [server for server in (self.kafka, self.postgres) if server.name in self._needed]
 
     def is_running(self) -> bool:
-        """Whether both servers run."""
+        """Whether all of them run."""
         return bool(states := self.status()) and all(state.pid is not None for state in states)
 
     async def __aenter__(self) -> Self:
@@ -140,15 +173,17 @@ class LocalStack:
         except asyncio.CancelledError:
             # A thread can not be cancelled: without this the servers would come up with nobody to stop them.
             await asyncio.wait([starting])
-            await asyncio.to_thread(self._stop_own)
+            await asyncio.to_thread(self.stop_own)
             raise
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await asyncio.to_thread(self._stop_own)
+        await asyncio.to_thread(self.stop_own)
 
-    def _stop_own(self) -> None:
-        self._stop(*(server for server in (self.kafka, self.postgres) if server.name in self._started_here))
+    def stop_own(self) -> None:
+        """Stop what this object started; what ran before goes on."""
+        if self._started_here:
+            self._stop(*(server for server in (self.kafka, self.postgres) if server.name in self._started_here))
 
     def _stop(self, *servers: Broker | Server) -> None:
         for server in servers:

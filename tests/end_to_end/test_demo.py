@@ -6,11 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
+
+from shared.local.stack import LocalStack
 
 pytestmark = pytest.mark.integration
 EARMARK = [sys.executable, "-m", "services.console"]
@@ -29,6 +32,7 @@ def earmark(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
         stdout=pipe,
         stderr=pipe,
         text=True,
+        process_group=0,  # so that a test can do what Ctrl-C in a terminal does: signal the command and all its children
         preexec_fn=_hear_interrupts,  # noqa: PLW1509 - this process has no other threads yet
     )
 
@@ -93,6 +97,41 @@ def test_whenever_it_is_ended_nothing_is_left_running(tmp_path: Path, ending: si
     with earmark(tmp_path, "clean", "--yes") as clean:
         clean.communicate(timeout=SECONDS)
     assert not (tmp_path / "data" / "demo").exists()
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One folder for all interruptions: each begins with what the one before left."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    yield folder
+    with earmark(folder, "clean", "--yes") as clean:
+        clean.communicate(timeout=SECONDS)
+
+
+@pytest.mark.parametrize("moment", ["starting Kafka", "preparing tables", "starting allocator"])
+def test_up_leaves_nothing_running_whenever_it_is_interrupted(interrupted: Path, moment: str) -> None:
+    with earmark(interrupted, "up") as up:
+        assert up.stderr is not None
+        before = _read_to(up.stderr, moment)
+        os.killpg(up.pid, signal.SIGINT)
+        out, told = up.communicate(timeout=SECONDS)
+    assert moment in before
+    assert (up.returncode, out) == (130, "")
+    assert "what this command had started is stopped; the data stays" in told
+    assert "Interrupted." in told
+    assert "Traceback" not in told
+    assert left_running(interrupted) == []
+    assert not any(server.pid for server in LocalStack(interrupted / "data").status())
+
+
+def _read_to(lines: IO[str], words: str) -> str:
+    """The first line with these words, or what there was instead."""
+    read = ""
+    for line in lines:
+        read += line
+        if words in line:
+            break
+    return read
 
 
 def test_a_folder_that_can_not_be_made_is_one_sentence(tmp_path: Path) -> None:

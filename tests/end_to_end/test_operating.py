@@ -1,10 +1,10 @@
 """A stack that stays up, and what people do with it: the README's requests, keys and dead letters on the command line."""
 
 import asyncio
-import io
 import json
+import socket
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,24 +14,17 @@ import asyncpg
 import httpx
 import pytest
 
-from services.console.cli import app, guarded
+from services.console.processes import SERVICES, Stack
 from shared.kafka import KafkaLogWriter
+from shared.local import process
 from shared.partitions.model import OutboxRow
 from shared.schemas.topics import ORDER_INTAKE, ORDERS
 from shared.schemas.wire import Record
 from shared.settings import settings
 from tests.support import readme
+from tests.support.console import Done, earmark
 
 pytestmark = pytest.mark.integration
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A command that has ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +45,16 @@ class Installation:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
+    def json_of_status(self) -> dict[str, int | None]:
+        """The process of everything that belongs to it; None where it does not run."""
+        found: dict[str, int | None] = json.loads(self.earmark("status", "--json").stdout)
+        return found
+
     def status_with(self, key: str, method: str = "GET") -> int:
         """How orders answers a request with this key."""
         headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": "one"}
         body = {"number": "1", "lines": [{"sku": "A", "units": 1}]} if method == "POST" else None
         return httpx.request(method, f"{self.addresses['orders']}/orders", headers=headers, json=body).status_code
-
-
-def earmark(folder: Path, *arguments: str) -> Done:
-    """Run a command in this process, which spares a second of loading each time; `test_demo` runs the program itself."""
-    out, told = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as environment, redirect_stdout(out), redirect_stderr(told):
-        environment.setenv("EARMARK_DATA", str(folder / "data"))
-        environment.setenv("COLUMNS", "200")
-        try:
-            status: Any = guarded(lambda: app(list(arguments)))
-        except SystemExit as ended:
-            status = ended.code
-    return Done(int(status or 0), out.getvalue(), told.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -187,11 +172,41 @@ def test_a_dead_letter_that_is_not_there_is_one_sentence(installation: Installat
     assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
 
 
+def test_an_interrupted_up_leaves_running_what_ran_before(installation: Installation) -> None:
+    stack = Stack(installation.folder / "data")
+    gone = stack.running("inventory")
+    assert gone is not None
+    process.end("inventory", gone, 20)
+    before = installation.json_of_status()
+    with suppress(KeyboardInterrupt), stack.whole_or_nothing():
+        stack.servers.start()
+        stack.start("inventory")
+        assert stack.running("inventory") is not None
+        raise KeyboardInterrupt
+    assert installation.json_of_status() == before
+    assert [name for name, pid in before.items() if pid is None] == ["inventory"]
+    installation.addresses.update(installation.json("up"))
+
+
 def test_it_is_stopped_and_started_again_with_the_same_data(installation: Installation) -> None:
     assert installation.status_with(installation.key, "POST") in {200, 202}
     assert installation.earmark("status").returncode == 0
     assert installation.earmark("down").returncode == 0
-    assert installation.earmark("status").returncode == 1
+    assert set(installation.json_of_status()) == {*SERVICES, "Kafka", "Postgres"}
+    assert not any(installation.json_of_status().values())
+    for command in (("verify",), ("key", "list"), ("key", "create", "bolt"), ("dead-letters", "list")):
+        refused = installation.earmark(*command)
+        assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
+        assert "is down: `earmark up` starts it again" in refused.stderr
+
+    port = int(installation.addresses["inventory"].rpartition(":")[2])
+    with socket.create_server(("127.0.0.1", port)):
+        refused = installation.earmark("up")
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
+    assert f"port {port}, where inventory of this folder listens, is taken" in refused.stderr
+    assert "inventory_port into" in refused.stderr
+    assert not any(installation.json_of_status().values()), "it was said before anything was started"
+
     installation.addresses.update(installation.json("up"))
     headers = {"Authorization": f"Bearer {installation.key}"}
     assert httpx.get(f"{installation.addresses['orders']}/orders/1", headers=headers).json()["number"] == "1"
