@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from shared.local.errors import JarRefused, JarsUnavailable, LockFileUnreadable,
 
 FETCHED_AT_ONCE = 8
 SECONDS_PER_REQUEST = 30
+WORDS_WIDTH = 160
 LOCK_LINE = re.compile(r"(?P<group>[\w.-]+):(?P<artifact>[\w.-]+):(?P<version>[\w.-]+) (?P<sha256>[0-9a-f]{64})")
 
 Progress = Callable[[str], None]
@@ -149,8 +151,13 @@ def download(jar: Jar, scratch: Path) -> Path:
     try:
         return Path(context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve())
     except (OSError, RuntimeError) as error:  # requests' errors are OSErrors; a missing artifact is a RuntimeError of jgo's
-        raise JarsUnavailable(coordinate=jar.coordinate, reason=_first_words(error)) from error
+        raise JarsUnavailable(coordinate=jar.coordinate, reason=_reason(error)) from error
 
 
-def _first_words(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error)[:160]}"
+def _reason(error: Exception) -> str:
+    """In the words of whoever failed first: those around it repeat addresses and objects at length. Cut between words."""
+    first: BaseException = error
+    while (cause := first.__cause__ or first.__context__) is not None and isinstance(cause, Exception):
+        first = cause
+    words = getattr(first, "strerror", None) or str(first) or type(first).__name__
+    return textwrap.shorten(str(words), WORDS_WIDTH, placeholder=" …")

@@ -35,11 +35,24 @@ def _checked(chosen: Path) -> Path:
     try:
         answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=SECONDS_TO_ANSWER, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        raise JavaUnusable(java=java, reason=f"it does not run: {error}") from error
+        raise JavaUnusable(java=java, reason=f"it does not run: {_words(error)}") from error
     major = major_version(answer.stderr + answer.stdout)
     if major is None or major < OLDEST_MAJOR:
         raise JavaUnusable(java=java, reason=f"it is version {major or 'unknown'}")
     return java
+
+
+def _words(error: OSError | subprocess.SubprocessError) -> str:
+    """Python's own words quote the command as a list of its objects."""
+    match error:
+        case subprocess.CalledProcessError():
+            return f"asked for its version it ended with {error.returncode}"
+        case subprocess.TimeoutExpired():
+            return f"no answer within {SECONDS_TO_ANSWER} seconds"
+        case OSError():
+            return error.strerror or str(error)
+        case _:
+            return str(error)
 
 
 def major_version(answer: str) -> int | None:

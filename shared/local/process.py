@@ -6,6 +6,7 @@ A process is known by its id and the time it was created, because ids are used a
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -150,6 +151,27 @@ def exclusive(lock: Path) -> Iterator[None]:
 
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def sole(folder: Path) -> Iterator[bool]:
+    """Whether no other process is in such a block for this folder; then none comes in before the end of ours. The folder itself is locked:
+    no file stays behind. The system lets go of it if we die; children do not inherit it. On Windows nothing is locked."""
+    if sys.platform == "win32":
+        yield True
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)
 
 
 def open_log(path: Path) -> IO[bytes]:

@@ -99,15 +99,32 @@ def test_a_fetched_jar_with_another_hash_never_reaches_the_cache(tmp_path: Path,
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("failure", [ConnectionError("no route to host"), RuntimeError("Artifact not found")])
-def test_without_a_network_the_message_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
+def wrapped(first: Exception) -> Exception:
+    """As clients wrap it: the words around it repeat the address and name objects, at length."""
+    error = ConnectionError(f"HTTPSConnectionPool(host='repository', port=443): Max retries exceeded with url: /{'long/' * 60} ({first!r})")
+    error.__context__ = first
+    return error
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (ConnectionError("no route to host"), r"\(no route to host\)"),
+        (RuntimeError("Artifact not found"), r"\(Artifact not found\)"),
+        (wrapped(OSError(-2, "Name or service not known")), r"\(Name or service not known\)"),
+        (RuntimeError("a whole word " * 40), r"\((a whole word )+(a|a whole) …\)"),
+    ],
+)
+def test_without_a_network_the_message_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception, told: str
+) -> None:
     context = pytest.importorskip("jgo.maven").MavenContext
 
     def fail(*_: object) -> None:
         raise failure
 
     monkeypatch.setattr(context, "project", fail)
-    with pytest.raises(JarsUnavailable, match=r"kafka_2\.13:4\.4\.0 could not be fetched .*EARMARK_KAFKA"):
+    with pytest.raises(JarsUnavailable, match=rf"kafka_2\.13:4\.4\.0 could not be fetched {told}\. .*EARMARK_KAFKA"):
         artifacts.ensure_jars((BROKER_JAR,), tmp_path)
 
 
@@ -135,7 +152,7 @@ def test_the_version_of_java_is_read_from_its_answer(answer: str, major: int | N
     ("script", "reason"),
     [
         ("#!/bin/sh\necho 'openjdk version \"11.0.2\" 2019-01-15' >&2\n", "version 11"),
-        ("#!/bin/sh\nexit 1\n", "does not run"),
+        ("#!/bin/sh\nexit 1\n", r"java can not run Kafka \(it does not run: asked for its version it ended with 1\)\. Point EARMARK_JAVA"),
     ],
 )
 def test_a_java_that_can_not_run_kafka_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str) -> None:
@@ -149,7 +166,7 @@ def test_a_java_that_can_not_run_kafka_is_refused(tmp_path: Path, monkeypatch: p
 
 def test_a_java_that_is_absent_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EARMARK_JAVA", str(tmp_path / "absent"))
-    with pytest.raises(JavaUnusable, match="absent"):
+    with pytest.raises(JavaUnusable, match=r"absent can not run Kafka \(it does not run: No such file or directory\)"):
         find_java()
 
 

@@ -107,6 +107,17 @@ def test_children_are_out_of_reach_of_ctrl_c_in_the_terminal(tmp_path: Path) -> 
         child.kill()
 
 
+def test_only_one_at_a_time_is_alone_in_a_folder_and_nothing_stays_there(tmp_path: Path) -> None:
+    with process.sole(tmp_path) as first:
+        with process.sole(tmp_path) as second:
+            assert (first, second) == (True, False)
+        with process.sole(tmp_path) as third:
+            assert not third, "the one that was turned away has freed nothing"
+    with process.sole(tmp_path) as later:
+        assert later
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_large_log_is_put_aside_and_a_small_one_continued(tmp_path: Path) -> None:
     log = tmp_path / "kafka.log"
     log.write_bytes(b"x" * (process.LOG_BYTES_KEPT + 1))

@@ -1,5 +1,6 @@
 """How the facts of a demo look: facts in, renderables out. Fits any width from 60 columns on; without colours it still reads."""
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -243,9 +244,11 @@ def gone(facts: Facts, left_in: Path | None) -> RenderableType:
     return indented(Text(f"{how}: nothing is left running, {data}.\n", style="dim"))
 
 
-def kept(addresses: Mapping[str, str]) -> RenderableType:
-    """What still runs, and how to look around."""
+def kept(addresses: Mapping[str, str], folder: Path) -> RenderableType:
+    """What still runs, and how to look around. The command names the demo's own folder: `earmark clean` alone would also remove what
+    `earmark up` keeps beside it."""
+    ending = f"`earmark clean --data {shlex.quote(str(folder))}`"
     table = Table.grid(padding=(0, 2))
     for name, address in addresses.items():
         table.add_row(Text(name, style="bold"), address)
-    return Group(indented(Text("It still runs; look around. `earmark clean` stops it and removes its data.")), "", indented(table, 5), "")
+    return Group(indented(Text(f"It still runs; look around. {ending} stops it and removes its data.")), "", indented(table, 5), "")

@@ -15,6 +15,7 @@ from services.console.demo import looks, stories
 from services.console.demo.display import Display
 from services.console.demo.facts import Check, Facts, Step, Story
 from services.console.demo.feed import Feed, reading
+from services.console.demo.marketplace import Marketplace
 from services.console.demo.order_lines import ShopOrder
 from services.console.demo.plan import MERCHANT, Cancel, Plan, Post, Receipt, ships_whole
 from services.console.demo.shop import DemoError, Refused, Shop, at_once
@@ -22,6 +23,7 @@ from services.console.demo.tally import Tally, Telling
 from services.console.processes import Addresses, Stack
 from services.console.settled import prove
 from shared.kafka import partition_counts
+from shared.local import process
 from shared.settings import Settings
 
 SILENCE_SECONDS = 30.0
@@ -33,6 +35,10 @@ STORY_SECONDS = 15.0
 LOOKS = 40
 
 
+class AnotherDemo(DemoError):
+    """Another demo runs in this folder, which this one would empty. Wait for its end, or give this one a folder of its own."""
+
+
 @dataclass(slots=True)
 class Stage:
     """What every scene works with."""
@@ -42,6 +48,7 @@ class Stage:
     facts: Facts
     feed: Feed
     shop: Shop
+    marketplace: Marketplace
     settings: Settings
     receipts: list[Receipt]
     began: datetime
@@ -68,7 +75,18 @@ def step(display: Display, facts: Facts, name: str, doing: str) -> Iterator[Call
 
 def perform(plan: Plan, folder: Path, display: Display, *, keep: bool) -> Facts:
     """Everything, from an empty folder to the verdict. Nothing of it is left running, whatever happens, unless all went well and it is
-    to be kept. Its data is removed when all held or it was interrupted; otherwise it stays for whoever looks for the reason."""
+    to be kept. Its data is removed when all held or it was interrupted; otherwise it stays for whoever looks for the reason. Raises
+    AnotherDemo."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with process.sole(folder.parent) as alone:
+        if not alone:
+            raise AnotherDemo(
+                f"another demo runs in {folder}: wait for its end, or give this one a folder of its own, `earmark demo --data FOLDER`"
+            )
+        return _perform(plan, folder, display, keep=keep)
+
+
+def _perform(plan: Plan, folder: Path, display: Display, *, keep: bool) -> Facts:
     facts, since = Facts(), time.monotonic()
     stack = Stack(folder, display.detail, ephemeral=not keep, private=True, brief=not keep)
     end = stack.down
@@ -85,9 +103,11 @@ def perform(plan: Plan, folder: Path, display: Display, *, keep: bool) -> Facts:
     finally:
         if keep and facts.held:
             facts.kept = _kept(addresses, facts.kept)
-            display.show(looks.kept(facts.kept))
+            display.show(looks.kept(facts.kept, folder))
         else:
-            end()
+            end = end if stack.has_logs() else stack.clean
+            with process.undisturbed():
+                end()
             display.show(looks.gone(facts, None if end == stack.clean else folder))
     return facts
 
@@ -119,8 +139,12 @@ async def _play(plan: Plan, stack: Stack, addresses: Addresses, display: Display
     facts.kept = {"API key": token}
     counts = partition_counts(settings.stock_partitions, settings.demand_partitions)
     feed = Feed(Tally(MERCHANT))
-    async with Shop(addresses.orders, addresses.inventory, token) as shop, reading(addresses.kafka, counts, feed):
-        stage = Stage(plan, display, facts, feed, shop, settings, list(plan.receipts), datetime.now(UTC))
+    async with (
+        Shop(addresses.orders, addresses.inventory, token) as shop,
+        Marketplace(addresses.kafka) as marketplace,
+        reading(addresses.kafka, counts, feed),
+    ):
+        stage = Stage(plan, display, facts, feed, shop, marketplace, settings, list(plan.receipts), datetime.now(UTC))
         await _furnish(stage)
         await _stock(stage)
         await _orders(stage)
@@ -168,7 +192,8 @@ async def _orders(stage: Stage) -> None:
             stage.feed.on_telling = lambda telling: None
         done(
             f"{len(tally.orders):,} orders, {sum(len(order.lines) for order in plan.orders):,} lines; "
-            f"{len(plan.canceled):,} canceled again; {tally.settled:,} answered"
+            f"{len(plan.canceled):,} canceled again; {tally.settled:,} answered; "
+            f"{stage.marketplace.sent:,} came from a marketplace over Kafka, the others over HTTP"
         )
     stage.facts.summary = facts_of.summary(plan, tally, posting.refused)
     if missing := tally.unsettled:
@@ -182,6 +207,7 @@ class Posting:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
+        self._canceled = stage.plan.canceled
         self._accepted = {order.number: asyncio.Event() for order in stage.plan.orders}
         self._answered = {order.number: asyncio.Event() for order in stage.plan.orders}
         self.refused: dict[str, int] = {}
@@ -210,8 +236,9 @@ class Posting:
     async def _post(self, order: ShopOrder, demanded_at: datetime) -> None:
         tally, number = self._stage.tally, order.number
         tally.posted(number, time.monotonic(), ships_whole=ships_whole(order))
+        by_kafka = number not in self._canceled and self._stage.marketplace.takes(order)
         try:
-            await self._stage.shop.order(order, demanded_at)
+            await (self._stage.marketplace if by_kafka else self._stage.shop).order(order, demanded_at)
         except Refused as error:
             tally.withdrawn(number)
             self.refused[str(error)] = self.refused.get(str(error), 0) + 1
