@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,25 +19,35 @@ from services.orders.core.commands import CreateOrder
 from services.orders.core.decider import create
 from services.orders.core.model import Changed, Key, Order, Refused
 from services.orders.core.numbering import month_of, order_number
-from services.orders.store.numbers import draw_counts
+from services.orders.store.numbers import draw_counts, draw_within
 from services.orders.store.saving import load, number_is_taken, save
 from shared.http import Command, Platform, Prefer, Problem, Reply, Shared, Unit, problems, router
 from shared.http.validation import refused as invalid
 
 PREFIX = "SO"
 _ATTEMPTS = 5
+_DRAWS = 8
+"""Twice as many each time: 255 numbers in a row may be taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """An order to make. `generated`: the number is ours, so nobody else can have meant it. `look`: there may be such an order."""
+    """An order to make, of which nobody has seen a number where it is None. `generated`: the number is ours, so nobody else can have
+    meant it. `look`: the number was found to be taken."""
 
-    key: Key
+    merchant: str
+    number: str | None
     body: NewOrder
     by: str
     traceparent: str | None
-    generated: bool
     look: bool
+    generated: bool = False
+
+    @property
+    def key(self) -> Key:
+        """Of an order that has its number."""
+        assert self.number is not None
+        return Key(self.merchant, self.number)
 
     @property
     def digest(self) -> str:
@@ -64,8 +75,7 @@ async def create_order(body: NewOrder, command: Command, prefer: Prefer) -> Resp
     platform, merchant = command.platform, command.caller.merchant
 
     async def attempt(look: bool) -> Reply:
-        (wanted,) = await _numbered(command, [body], look)
-        return await command.share(place_orders, wanted)
+        return await command.share(place_orders, _Wanted(merchant, body.number, body, by(command), command.traceparent, look))
 
     reply = await until_free(attempt)
     key = Key(merchant, reply.body["number"])
@@ -102,9 +112,33 @@ def bulk_routes(max_body_bytes: int, max_item_bytes: int) -> APIRouter:
 
 async def place_orders(shared: Shared, wanted: Sequence[_Wanted]) -> list[Reply | Exception]:
     """Make orders that were asked for one by one, in one transaction."""
-    if len(wanted) > 1:
-        wanted = [replace(one, look=True) for one in wanted]  # a number that is taken would fail them all, and a look costs the same
-    return [_reply(order, problem) for order, problem in await _place(shared, wanted)]
+    # Of many, one number that is taken would fail them all, and a look costs all of them one round trip.
+    wanted = [replace(one, look=True) for one in wanted] if len(wanted) > 1 else wanted
+    given = [one.key for one in wanted if one.look and one.number is not None]
+    present = await load(shared.connection, given, lock=True) if given else {}
+    return [_reply(order, problem) for order, problem in await _make(shared, await _drawn(shared, wanted), present)]
+
+
+async def _drawn(shared: Shared, wanted: Sequence[_Wanted]) -> list[_Wanted]:
+    """Draw numbers for those that have none, behind every lock that may be waited for."""
+    without = Counter(one.merchant for one in wanted if one.number is None)
+    look = any(one.look for one in wanted)
+    free = {merchant: iter(await _free_numbers(shared, merchant, without[merchant], look)) for merchant in sorted(without)}
+    return [replace(one, number=next(free[one.merchant]), generated=True) if one.number is None else one for one in wanted]
+
+
+async def _free_numbers(shared: Shared, merchant: str, count: int, look: bool) -> list[str]:
+    """The next numbers of the month; `look`: without those that somebody gave to an order. Raises Problem where too many are taken."""
+    month = month_of(shared.now)
+    free: list[str] = []
+    for attempt in range(_DRAWS):
+        drawn = await draw_within(shared.connection, merchant, month, max(count - len(free), 2**attempt))
+        keys = [Key(merchant, order_number(PREFIX, month, number)) for number in drawn]
+        there = await load(shared.connection, keys, lock=False) if look else {}
+        free += [key.number for key in keys if key not in there]
+        if len(free) >= count:
+            return free
+    raise Problem(409, "number_taken", "the next numbers of the month are taken", field="number", remedy="give the order a number")
 
 
 def _reply(order: Order | None, problem: Exception | None) -> Reply | Exception:
@@ -116,9 +150,12 @@ def _reply(order: Order | None, problem: Exception | None) -> Reply | Exception:
 
 
 async def _place(shared: Shared, wanted: Sequence[_Wanted]) -> list[tuple[Order | None, Exception | None]]:
-    """Make the orders in the transaction; per order what it is, or why not."""
-    asked = [one.key for one in wanted if one.look]
-    present = await load(shared.connection, asked, lock=True) if asked else {}
+    """Make the orders of one request, which have their numbers; per order what it is, or why not."""
+    look = [one.key for one in wanted if one.look and not one.generated]
+    return await _make(shared, wanted, await load(shared.connection, look, lock=True) if look else {})
+
+
+async def _make(shared: Shared, wanted: Sequence[_Wanted], present: dict[Key, Order]) -> list[tuple[Order | None, Exception | None]]:
     placed: list[tuple[Order | None, Exception | None]] = []
     changes: list[Changed] = []
     for one in wanted:
@@ -157,9 +194,9 @@ async def _numbered(command: Command, bodies: Sequence[NewOrder], look: bool) ->
     month = month_of(datetime.now(UTC))
     counts = iter(await draw_counts(command.platform.engine, merchant, month, without) if without else ())
     return [
-        _Wanted(Key(merchant, body.number), body, told_by, trace, generated=False, look=look)
+        _Wanted(merchant, body.number, body, told_by, trace, look)
         if body.number is not None
-        else _Wanted(Key(merchant, order_number(PREFIX, month, next(counts))), body, told_by, trace, generated=True, look=False)
+        else _Wanted(merchant, order_number(PREFIX, month, next(counts)), body, told_by, trace, look, generated=True)
         for body in bodies
     ]
 
