@@ -146,8 +146,8 @@ def settings(**given: Any) -> Settings:
 
 def _is_of_postgres(address: str) -> bool:
     """What asyncpg itself would not say in words. A password may hold anything but a slash, a question mark and a hash, as in every URL."""
-    parts = urlsplit(address)
     try:
+        parts = urlsplit(address)
         ports = [urlsplit(f"//{host}").port for host in parts.netloc.rpartition("@")[2].split(",")]
     except ValueError:
         return False

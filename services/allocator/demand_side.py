@@ -84,7 +84,7 @@ class DemandSide:
         try:
             fold.fold(messages)
         except ForgottenDemand as forgotten:
-            raise Halted(f"demand/{self._partition}: {forgotten} See docs/runbooks.md#forgotten-demand") from forgotten
+            raise Halted(f"demand/{self._partition}: {forgotten}") from forgotten
         self._deadlines.note(fold.changed.values())
         due = self._deadlines.due(now, DUE_AT_ONCE)
         if due:

@@ -13,7 +13,8 @@ _NO_LIMIT = 2**31 - 1
 
 
 class DamagedOutbox(Exception):
-    """An outbox row does not match its checksum: restore the database from a backup, then run `earmark recover`."""
+    """An outbox row does not match its checksum: Postgres' storage is damaged. Keep the processes stopped and follow
+    docs/runbooks.md#damaged-outbox."""
 
 
 def frame(records: Sequence[Record]) -> bytes:
@@ -30,5 +31,5 @@ def unframe(framed: bytes) -> tuple[Record, ...]:
     """The records of `frame`. Raises DamagedOutbox."""
     batch = DefaultRecordBatch(framed)
     if not batch.validate_crc():
-        raise DamagedOutbox(DamagedOutbox.__doc__)
+        raise DamagedOutbox(" ".join(str(DamagedOutbox.__doc__).split()))
     return tuple([Record(one.key, one.value, tuple(one.headers)) for one in batch])

@@ -222,7 +222,7 @@ def test_units_that_lie_elsewhere_now_are_told_again_and_the_same_are_not() -> N
 
 
 def test_an_answer_to_a_demand_or_an_attempt_that_is_not_known_stops_everything() -> None:
-    with pytest.raises(ForgottenDemand, match=r"nothing is known.*earmark recover"):
+    with pytest.raises(ForgottenDemand, match=r"nothing is known.*docs/runbooks\.md#forgotten-demand"):
         Demands().fold([Outcome(demand=DEMAND, merchant="acme", sku="A", attempt=1, version=1)])
     demands = Demands()
     demands.play("want 1 stock A=3 -> line A=3 #1")

@@ -25,6 +25,7 @@ NO_ADDRESS = r"EARMARK_POSTGRES is not of the form postgresql://user:password@ho
         ("garbage", NO_ADDRESS),
         ("mysql://db/earmark", NO_ADDRESS),
         ("postgresql://db:port/earmark", NO_ADDRESS),
+        ("postgresql://earmark:[@db/earmark", NO_ADDRESS),
         ("postgresql://db:99999/earmark", NO_ADDRESS),
         ("postgresql://127.0.0.1:1/earmark?sslmode=often", "EARMARK_POSTGRES is refused .*sslmode.*: give postgresql://"),
         ("", "EARMARK_POSTGRES|earmark up"),

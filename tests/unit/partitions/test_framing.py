@@ -26,5 +26,5 @@ def test_damage_is_noticed_by_the_checksum(data: st.DataObject) -> None:
     framed = bytearray(frame([Record(b"key", b"value", (("name", b"header"),))]))
     at = data.draw(st.integers(21, len(framed) - 1))  # behind the batch's own length and checksum
     framed[at] ^= 1 << data.draw(st.integers(0, 7))
-    with pytest.raises(DamagedOutbox):
+    with pytest.raises(DamagedOutbox, match=r"docs/runbooks\.md#damaged-outbox"):
         unframe(bytes(framed))

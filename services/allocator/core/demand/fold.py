@@ -18,7 +18,7 @@ from shared.schemas.values import Wish
 
 
 class ForgottenDemand(Exception):
-    """The stock side knows more than this database, which was lost or is an old backup: restore the newest, then `earmark recover`."""
+    """The stock side knows more than this database, which was lost or is an old backup: follow docs/runbooks.md#forgotten-demand."""
 
 
 class Trace(NamedTuple):
