@@ -33,14 +33,18 @@ class LagReport:
         self._shown: set[tuple[str, str, str]] = set()
 
     async def run(self) -> None:
-        """Report until cancelled. A report that fails is left out: the next one says as much, and nothing hangs on it."""
+        """Report until cancelled. A report that fails is left out, whatever failed: the next says as much, and no decision hangs on it."""
         while True:
             await asyncio.sleep(REPORT_SECONDS)
             try:
                 async with asyncio.timeout(PATIENCE_SECONDS):
                     await self._report(self._reached())
-            except (KafkaError, OSError, TimeoutError) as error:
-                logger.info("the lag could not be looked at (%s: %s)", type(error).__name__, error)
+            except Exception as error:
+                away = isinstance(error, (KafkaError, OSError, TimeoutError))
+                logger.log(
+                    logging.INFO if away else logging.ERROR,
+                    "the lag could not be looked at (%s: %s)", type(error).__name__, error, exc_info=not away,
+                )  # fmt: skip
                 await self.close()
 
     async def _report(self, reached: Reached) -> None:
