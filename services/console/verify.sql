@@ -322,9 +322,9 @@ SELECT d.demand, o.version AS order_version, d.version AS allocator_knows, d.tol
  WHERE d.version <> o.version OR coalesce(a.version, 0) <> d.told_version;
 
 -- check when settled: every line of an order has what its reservations have
-SELECT count(*) FROM orders.line;
+SELECT count(*) FROM orders.sales_order;
 SELECT l.merchant, l.number, l.sku, t.reserved_units, v.reserved, t.flagged_units, v.flagged, t.waiting_units, v.waiting, t.consumed_units, v.consumed
-  FROM orders.line l
+  FROM (SELECT merchant, number, line.sku FROM orders.sales_order, jsonb_to_recordset(lines::jsonb) AS line (sku text)) l
   LEFT JOIN (SELECT a.merchant, a.number, told.*
                FROM orders.allocation a, jsonb_to_recordset(a.lines::jsonb) AS told
                     (sku text, reserved_units bigint, flagged_units bigint, waiting_units bigint, consumed_units bigint)) t

@@ -170,14 +170,16 @@ SORTED_BY = {
 }
 RARE = f"{AWAITING} AND a.status IN ('overallocated') ORDER BY demanded_at, number"
 """So few that reading and sorting them is quicker than looking for fifty among all that await fulfilment."""
+OF_A_SKU = "merchant = 'acme' AND string_to_array(sku_keys, ',') @> ARRAY['acme/S-7'] ORDER BY demanded_at, number"
 
 
 async def test_lists_are_read_from_an_index(orders: Orders) -> None:
     filled = """
         INSERT INTO orders.sales_order (merchant, number, version, status, wish, demanded_at, priority, warehouses, channel, country,
-            receiver, tags, currency, created_at, changed_at, digest)
+            receiver, tags, currency, created_at, changed_at, digest, lines, sku_keys)
         SELECT 'acme', 'N-' || n, 1, CASE WHEN n % 2 = 0 THEN 'shipped' ELSE 'awaiting_fulfillment' END, 'stock',
-            now() - n * interval '1 minute', n % 7, '[]', '', '', '', '[]', '', now(), now(), '' FROM generate_series(1, 20000) AS n;
+            now() - n * interval '1 minute', n % 7, '[]', '', '', '', '[]', '', now(), now(), '', '[]', 'acme/CUP,acme/S-' || n % 999
+          FROM generate_series(1, 20000) AS n;
         INSERT INTO orders.allocation (merchant, number, status, version, demand_version, picking, lines)
         SELECT 'acme', 'N-' || n, CASE WHEN n % 1001 = 0 THEN 'overallocated' WHEN n % 2 = 0 THEN 'unallocated'
             WHEN n % 5 = 0 THEN 'could_not_allocate' ELSE 'allocated' END, 1, 1, 'none', '[]'
@@ -191,6 +193,7 @@ async def test_lists_are_read_from_an_index(orders: Orders) -> None:
             assert index in plan
             assert "Sort" not in plan
         assert "allocation_by_status" in await _plan(connection, RARE)
+        assert "sales_order_by_sku" in await _plan(connection, OF_A_SKU)
 
 
 async def _plan(connection: AsyncConnection, query: str) -> str:

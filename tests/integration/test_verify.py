@@ -26,11 +26,11 @@ SECONDS_FOR_MANY = 30.0
 
 NEIGHBOURS = """
 INSERT INTO orders.sales_order (merchant, number, version, status, wish, demanded_at, priority, warehouses, channel, country, receiver,
-       tags, currency, created_at, changed_at, digest)
-SELECT merchant, 'whole', version, 'awaiting_fulfillment', wish, now(), 0, '[]', '', '', '', '[]', '', now(), now(), ''
-  FROM allocator.demand_now WHERE demand = 'sales-order/acme/whole';
-INSERT INTO orders.line (merchant, number, sku, position, units, warehouses)
-SELECT merchant, 'whole', sku, 0, reserved_units, '[]' FROM allocator.reservation WHERE demand = 'sales-order/acme/whole';
+       tags, currency, created_at, changed_at, digest, lines, sku_keys)
+SELECT merchant, 'whole', version, 'awaiting_fulfillment', wish, now(), 0, '[]', '', '', '', '[]', '', now(), now(), '',
+       (SELECT jsonb_agg(jsonb_build_object('sku', sku, 'units', reserved_units)) FROM allocator.reservation r WHERE r.demand = d.demand),
+       (SELECT string_agg(merchant || '/' || sku, ',') FROM allocator.reservation r WHERE r.demand = d.demand)
+  FROM allocator.demand_now d WHERE demand = 'sales-order/acme/whole';
 INSERT INTO orders.allocation (merchant, number, status, version, demand_version, picking, lines)
 SELECT d.merchant, 'whole', 'allocated', (d.state ->> 'told_version')::bigint, d.version, 'none',
        (SELECT jsonb_agg(jsonb_build_object('sku', sku, 'reserved_units', reserved_units, 'flagged_units', 0, 'waiting_units', 0,

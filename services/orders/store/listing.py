@@ -14,7 +14,6 @@ from sqlalchemy import (
     Select,
     Text,
     bindparam,
-    exists,
     func,
     literal,
     or_,
@@ -24,8 +23,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.orders.store.tables import allocation, answered_order, history, known, line, sales_order
-from shared.schemas.values import AllocationStatus
+from services.orders.store.tables import allocation, answered_order, history, known, sales_order, sku_keys
+from shared.schemas.values import AllocationStatus, sku_key
 
 Sort = Literal["demanded_at", "-demanded_at", "priority", "created_at", "-created_at", "number", "-number"]
 _SORTS: Mapping[str, tuple[Column[Any], ...]] = {
@@ -36,13 +35,13 @@ _SORTS: Mapping[str, tuple[Column[Any], ...]] = {
 }
 
 _SUMS = text("""
-SELECT l.number, count(*), sum(l.units), coalesce(sum(told.reserved_units), 0), coalesce(sum(told.flagged_units), 0)
-  FROM orders.line l
+SELECT o.number, count(*), sum(l.units), coalesce(sum(told.reserved_units), 0), coalesce(sum(told.flagged_units), 0)
+  FROM orders.sales_order o CROSS JOIN LATERAL jsonb_to_recordset(o.lines::jsonb) AS l (sku text, units bigint)
   LEFT JOIN (SELECT a.number, t.sku, t.reserved_units, t.flagged_units
                FROM orders.allocation a, jsonb_to_recordset(a.lines::jsonb) AS t (sku text, reserved_units bigint, flagged_units bigint)
-              WHERE a.merchant = :merchant AND a.number = ANY (:numbers)) AS told ON (told.number, told.sku) = (l.number, l.sku)
- WHERE l.merchant = :merchant AND l.number = ANY (:numbers)
- GROUP BY l.number
+              WHERE a.merchant = :merchant AND a.number = ANY (:numbers)) AS told ON (told.number, told.sku) = (o.number, l.sku)
+ WHERE o.merchant = :merchant AND o.number = ANY (:numbers)
+ GROUP BY o.number
 """).bindparams(bindparam("numbers", type_=ARRAY(Text)))
 
 
@@ -111,7 +110,7 @@ def _selected(query: Select[Any], merchant: str, wanted: Filter) -> Select[Any]:
     if wanted.numbers:
         query = query.where(order.number.in_(wanted.numbers))
     if wanted.sku is not None:
-        query = query.where(exists().where(line.c.merchant == merchant, line.c.sku == wanted.sku, line.c.number == order.number))
+        query = query.where(sku_keys.contains([sku_key(merchant, wanted.sku)]))
     if wanted.search:
         begins = func.lower(order.number).startswith(wanted.search.lower(), autoescape=True)
         query = query.where(or_(begins, order.receiver.icontains(wanted.search, autoescape=True)))

@@ -21,7 +21,7 @@ from services.orders.core.model import (
 from services.orders.core.projector import is_answered, line_allocation
 from shared.schemas.events import AllocatedLine
 from shared.schemas.quick import quick
-from shared.schemas.values import AllocationStatus, Fill, Line, Strategy, Wish
+from shared.schemas.values import AllocationStatus, Fill, Line, Strategy, Wish, sku_key
 
 Row = Mapping[str, Any]
 """A row as asyncpg gives it: values of many types by column."""
@@ -54,10 +54,16 @@ ORDER_COLUMNS: Mapping[str, str] = {
     "split_from": "text",
     "channel_version": "bigint",
     "digest": "text",
+    "lines": "text",
+    "sku_keys": "text",
 }
+LINE_COLUMNS = frozenset({"lines", "sku_keys"})
+"""Those that only an edit changes. `lines` is JSON; as text, since json is parsed by the server at every write. `sku_keys` is for finding
+orders by SKU: a row of an index for each line cost more than the whole order."""
 UNTOLD: Row = {"allocation_status": "unallocated", "allocation_version": 0, "allocation_demand_version": 0, "picking": "none", "told": "[]"}
 """What is known of the allocation of an order before its first answer."""
 _standing = quick(Standing)
+_LINES: TypeAdapter[tuple[Line, ...]] = TypeAdapter(tuple[Line, ...])
 _TOLD: TypeAdapter[tuple[AllocatedLine, ...]] = TypeAdapter(tuple[AllocatedLine, ...])
 
 
@@ -85,6 +91,8 @@ def order_row(order: Order) -> tuple[Any, ...]:
         order.split_from,
         order.channel_version,
         order.digest,
+        _LINES.dump_json(details.lines, exclude_defaults=True).decode(),
+        ",".join([sku_key(order.key.merchant, line.sku) for line in details.lines]),
     )
 
 
@@ -119,25 +127,26 @@ def standing_of(row: Row, allocation: Row) -> Standing:
     )
 
 
-def order_of(row: Row, lines: Sequence[Row], allocation: Row) -> Order:
-    """The order of its row, its lines' rows, which are sorted by position, and what was told of its allocation."""
+def order_of(row: Row, allocation: Row) -> Order:
+    """The order of its row and what was told of its allocation."""
+    details = _details_of(row)
     return Order(
         key=Key(row["merchant"], row["number"]),
         standing=standing_of(row, allocation),
-        details=_details_of(row, lines),
+        details=details,
         created_at=row["created_at"],
         changed_at=row["changed_at"],
         cancellation=_cancellation_of(row),
         split_from=row["split_from"],
         channel_version=row["channel_version"],
         digest=row["digest"],
-        allocated_lines=_allocated_lines_of(lines, allocation),
+        allocated_lines=_allocated_lines_of(details.lines, allocation),
     )
 
 
-def _details_of(row: Row, lines: Sequence[Row]) -> Details:
+def _details_of(row: Row) -> Details:
     return Details(
-        lines=tuple(Line(sku=line["sku"], units=line["units"], warehouses=tuple(json.loads(line["warehouses"]))) for line in lines),
+        lines=_LINES.validate_json(row["lines"]),
         demanded_at=row["demanded_at"],
         fill=Fill(row["fill"]) if row["fill"] else None,
         strategy=Strategy(row["strategy"]) if row["strategy"] else None,
@@ -158,10 +167,10 @@ def _cancellation_of(row: Row) -> Cancellation | None:
     return Cancellation(at=row["canceled_at"], by=row["canceled_by"], reason=row["cancellation_reason"])
 
 
-def _allocated_lines_of(lines: Sequence[Row], allocation: Row) -> tuple[LineAllocation, ...]:
+def _allocated_lines_of(lines: Sequence[Line], allocation: Row) -> tuple[LineAllocation, ...]:
     """One for each line. The allocator's last answer may be about lines that an edit has taken out or brought in since."""
     told = {line.sku: line_allocation(line) for line in _TOLD.validate_json(allocation["told"])}
-    return tuple(told.get(line["sku"]) or LineAllocation(sku=line["sku"]) for line in lines)
+    return tuple(told.get(line.sku) or LineAllocation(sku=line.sku) for line in lines)
 
 
 @lru_cache(maxsize=1024)

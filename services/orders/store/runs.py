@@ -20,9 +20,8 @@ from shared.schemas.topics import ORDERS
 Action = Literal["allocate", "deallocate"]
 
 _SKUS = """
-SELECT k.number, array_agg(l.sku) FILTER (WHERE l.sku IS NOT NULL) AS skus
-  FROM unnest($2::text[]) AS k (number) LEFT JOIN orders.line l ON l.merchant = $1 AND l.number = k.number
- GROUP BY k.number
+SELECT k.number, string_to_array(o.sku_keys, ',') AS skus
+  FROM unnest($2::text[]) AS k (number) LEFT JOIN orders.sales_order o ON o.merchant = $1 AND o.number = k.number
 """
 _INSERT_RUN = text("""
 INSERT INTO orders.allocation_run (merchant, id, version, action, total, created_at, created_by)
@@ -93,7 +92,7 @@ class Started:
 
 
 async def skus_of(connection: AsyncConnection, merchant: str, numbers: Sequence[str]) -> dict[str, list[str]]:
-    """The SKUs of orders; null in place of the list where there is no such order is left out."""
+    """The SKUs of those orders that exist, each with its merchant."""
     rows = await (await driver(connection)).fetch(_SKUS, merchant, list(numbers))
     return {row["number"]: row["skus"] for row in rows if row["skus"] is not None}
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text, and_, func
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text, and_, func, literal_column
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import TypeEngine
 
 from services.orders.store.rows import ORDER_COLUMNS
@@ -18,16 +18,8 @@ _TYPES: dict[str, TypeEngine[Any]] = {
 }
 
 sales_order = Table("sales_order", metadata, *(Column(name, _TYPES[kind]) for name, kind in ORDER_COLUMNS.items()))
-line = Table(
-    "line",
-    metadata,
-    Column("merchant", Text),
-    Column("number", Text),
-    Column("sku", Text),
-    Column("position", Integer),
-    Column("units", BigInteger),
-    Column("warehouses", JSONB),
-)
+sku_keys = func.string_to_array(sales_order.c.sku_keys, literal_column("','"), type_=ARRAY(Text))
+"""The SKUs of an order's lines, as its index has them."""
 allocation = Table(
     "allocation",
     metadata,
