@@ -19,7 +19,9 @@ def application(settings: Settings, ledger: Ledger | None = None) -> FastAPI:
     """The service. `ledger`: another way to the allocator's read-only HTTP than the address of the settings."""
     platform = Platform.open(settings, "inventory")
     passed_on = ledger or Ledger(settings.allocator_url, "GET /stock")
-    projector = Projector("inventory", settings.bootstrap, platform.engine, platform.outbox, DEAD_LETTER, projections(platform))
+    projector = Projector(
+        "inventory", settings.bootstrap, platform.engine, platform.outbox, DEAD_LETTER, projections(platform), settings.group_session_ms
+    )
     platform.conditions["projections"] = projector.condition
 
     @asynccontextmanager
