@@ -29,7 +29,7 @@ from shared.schemas.events import AllocationChanged
 from shared.schemas.intake import OrderIntake
 from shared.schemas.topics import ALLOCATIONS, ORDER_INTAKE
 from shared.schemas.values import DemandKind, Merchant
-from shared.schemas.wire import ADAPTERS, MAX_VALUE_BYTES, BadRecord, decode, header_map, traceparent_in, type_header
+from shared.schemas.wire import ADAPTERS, MAX_VALUE_BYTES, BadRecord, decode, traceparent_in, type_header
 
 log = logging.getLogger("earmark.orders.feeds")
 
@@ -37,6 +37,7 @@ MAX_INTAKE_BYTES = MAX_VALUE_BYTES - 100_000
 """What a channel may send, so that the event that tells it fits into a record as well."""
 _MERCHANT: TypeAdapter[str] = TypeAdapter(Merchant)
 _KIND = DemandKind.SALES_ORDER.value + "/"
+_ANSWERS = frozenset({"allocation_changed"})
 _ATTEMPTS = 5
 
 
@@ -114,7 +115,7 @@ async def take_answers(connection: AsyncConnection, outbox: Outbox, records: Seq
     source: dict[str, InputRecord] = {}
     for record in records:
         try:
-            (answer,) = decode(record.value, header_map(record.headers), {"allocation_changed"})
+            (answer,) = decode(record.value, type_header(record.headers), _ANSWERS)
         except BadRecord as bad:
             condemned.append(Condemned(DeadLetter(record, bad.reason, bad.field), _merchant_in(record.value)))
             continue
