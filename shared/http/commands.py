@@ -79,10 +79,19 @@ class Runner:
         self, reply: Reply, prefer: Preference, subject: str | Collection[str], probe: Callable[[], Awaitable[Reply | None]]
     ) -> Reply:
         """The decision itself, where `probe` finds it in time, else `reply`. For replayed replies too. Several subjects: the answer to
-        many commands at once."""
+        many commands at once. Where the line is too long for a look, it is looked again later: the command itself is done."""
         if prefer.wait_seconds <= 0:
             return reply
-        decided = await self.platform.waiting.until([subject] if isinstance(subject, str) else subject, prefer.wait_seconds, probe)
+
+        async def look_now() -> Reply | None:
+            try:
+                return await probe()
+            except Problem as refused:
+                if refused.status != 503:
+                    raise
+                return None
+
+        decided = await self.platform.waiting.until([subject] if isinstance(subject, str) else subject, prefer.wait_seconds, look_now)
         if decided is None:
             return reply
         applied = decided.headers | {"Preference-Applied": f"wait={prefer.wait_seconds:g}"}

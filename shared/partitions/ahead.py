@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
+from shared.consumer import Consumer
 from shared.kafka import WorldChanged, consumer_settings, stop_client
 from shared.partitions.model import PartitionId
 from shared.schemas.topics import ALLOCATIONS, MOVEMENTS, OUTCOMES, RESERVATIONS, STOCK_LEVELS
@@ -57,7 +58,7 @@ class OutputTails:
             return self._found
 
     async def _read(self) -> list[Any]:
-        consumer = AIOKafkaConsumer(**consumer_settings(self._bootstrap))
+        consumer = Consumer(**consumer_settings(self._bootstrap))
         try:
             async with asyncio.timeout(READ_SECONDS):
                 await consumer.start()

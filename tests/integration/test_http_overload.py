@@ -12,8 +12,9 @@ from shared.http import Reply, Unit
 from shared.http.commands import Runner
 from shared.http.gathering import Shared
 from shared.http.keys import Identity
+from shared.http.prefer import Preference
 from shared.http.problems import Problem
-from shared.http.turns import Turns
+from shared.http.turns import Turns, overloaded
 from tests.support.http_service import Service, notes_service
 from tests.support.orders_service import Orders, lines, orders_service
 
@@ -21,7 +22,9 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-async def orders(database: str) -> AsyncIterator[Orders]:
+async def orders(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Orders]:
+    for place in ("turns", "gathering"):
+        monkeypatch.setattr(f"shared.http.{place}.WAIT_SECONDS", 60.0)  # a slow machine sends nobody away
     async with orders_service(database, pool_size=5) as running:
         yield running
 
@@ -47,7 +50,7 @@ async def _waiting_together(orders: Orders, posts: Sequence[Coroutine[Any, Any, 
     platform = orders.platform
     async with platform.turns.one():
         sent = [asyncio.create_task(post) for post in posts]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while sum(len(gathering._waiting) for gathering in platform.gatherings.values()) < len(posts):
                 await asyncio.sleep(0.01)
     return await asyncio.gather(*sent)
@@ -134,6 +137,19 @@ async def test_a_deadlock_that_the_driver_reports_by_itself_is_tried_again(servi
         return Reply(200, {"runs": runs})
 
     assert (await _runner(service, "k").run(work)).body == {"runs": 3}
+
+
+async def test_who_waits_for_a_decision_goes_on_waiting_while_the_line_is_too_long_to_look(service: Service) -> None:
+    looks: list[Reply | Problem] = [overloaded("many"), Reply(200, {"status": "allocated"})]
+
+    async def probe() -> Reply | None:
+        found = looks.pop(0)
+        if isinstance(found, Problem):
+            raise found
+        return found
+
+    runner = _runner(service, "k")
+    assert (await runner.wait(Reply(202, {}), Preference(10.0), "so-1", probe)).body == {"status": "allocated"}
 
 
 # ---------------------------------------------------------------- the line

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from faststream.kafka import KafkaBroker
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.inventory.store.tables import DEAD_LETTER
 from services.orders.subscriber import Subscriber
 from shared.consumer import Consumer
 from shared.database import dispose, engine
@@ -127,7 +128,7 @@ async def _projected(dsn: str, kafka: str, topic: str, folded: list[str]) -> Asy
 
     pool = engine(settings_for(dsn, kafka))
     projection = Projection(topic, (topic,), frozenset({"stock_level_changed"}), apply)
-    projector = Watched("inventory", kafka, pool, Outbox("inventory", 4), [projection])
+    projector = Watched("inventory", kafka, pool, Outbox("inventory", 4), DEAD_LETTER, [projection])
     async with projector.running():
         yield projector
     await dispose(pool)

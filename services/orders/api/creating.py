@@ -244,7 +244,7 @@ def _result(order: Order | None, problem: Exception | None) -> Mapping[str, Any]
 async def _all_settled(platform: Platform, reply: Reply, asked: Sequence[tuple[Key, int]]) -> Reply | None:
     if not await all_settled(platform, asked):
         return None
-    async with platform.engine.begin() as connection:
+    async with platform.turns.one(), platform.engine.begin() as connection:
         orders = await load(connection, [key for key, _ in asked], lock=False)
     now = {key.number: receipt(order).plain() for key, order in orders.items()}
     results = [now[one["number"]] if "number" in one else one for one in reply.body["results"]]

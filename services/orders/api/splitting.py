@@ -54,7 +54,7 @@ async def split_order(number: Number, command: Command, prefer: Prefer, if_match
 async def _settled(platform: Platform, asked: list[tuple[Key, int]]) -> Reply | None:
     if not await all_settled(platform, asked):
         return None
-    async with platform.engine.begin() as connection:
+    async with platform.turns.one(), platform.engine.begin() as connection:
         orders = await load(connection, [key for key, _ in asked], lock=False)
     kept, rest = (receipt(orders[key]) for key, _ in asked)
     return Reply(200, SplitView(kept=kept, rest=rest).plain())
