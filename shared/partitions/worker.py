@@ -230,10 +230,10 @@ class Worker:
                 self._serving = state.next_record
                 began = monotonic()
                 rows = await asyncio.shield(state.serve(1 if self._careful else None))
-                self.meter.batch(monotonic() - began, state.decided_messages, state.dead_letters)
+                seconds = monotonic() - began
                 self._careful = max(0, self._careful - 1)
                 self.batches += 1
-                self._note(state)
+                self._note(state, seconds)
                 self.messages_at = monotonic()
                 self._queue.extend(rows)
                 self._queued.set()
@@ -254,10 +254,15 @@ class Worker:
         read_at, ours = self._clock
         return read_at + timedelta(seconds=monotonic() - ours)
 
-    def _note(self, state: StatePartition) -> None:
-        assert state.row is not None, "a served batch leaves a row"
-        self._clock = (state.row.logical_time, monotonic())
-        self._positions = state.row.positions
+    def _note(self, state: StatePartition, seconds: float) -> None:
+        row = state.row
+        assert row is not None, "a served batch leaves a row"
+        self._clock, self._positions = (row.logical_time, monotonic()), row.positions
+        self.meter.batch(seconds, state.decided_messages, state.dead_letters)
+        logger.debug(
+            "%s batch=%d messages=%d dead_letters=%d ms=%.1f sequence=%d backlog=%d",
+            self.partition, row.batch_no, state.decided_messages, state.dead_letters, seconds * 1000, row.out_sequence, state.backlog,
+        )  # fmt: skip
 
     async def _wait(self, state: StatePartition) -> None:
         self._wake.clear()
