@@ -72,16 +72,13 @@ def fault_of(details: Details) -> Refused | None:
     if len({line.sku for line in details.lines}) == len(details.lines):
         return None
     first_at: dict[str, int] = {}
-    for position, line in enumerate(details.lines):
-        earlier = first_at.setdefault(line.sku, position)
-        if earlier != position:
-            return Refused(
-                "duplicate_sku",
-                f"lines {earlier + 1} and {position + 1} both want SKU {line.sku}",
-                "merge them into one line with the sum of their units",
-                f"lines.{position}.sku",
-            )
-    return None
+    position, sku = next((at, line.sku) for at, line in enumerate(details.lines) if first_at.setdefault(line.sku, at) != at)
+    return Refused(
+        "duplicate_sku",
+        f"lines {first_at[sku] + 1} and {position + 1} both want SKU {sku}",
+        "merge them into one line with the sum of their units",
+        f"lines.{position}.sku",
+    )
 
 
 def next_standing(
