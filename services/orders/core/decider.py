@@ -23,22 +23,21 @@ from services.orders.core.permitted import Action, refusal
 from shared.schemas.quick import quick
 from shared.schemas.values import Wish
 
-_order, _standing, _pending = quick(Order), quick(Standing), quick(Pending)
+_order = quick(Order)
+_OF_NEW = {
+    True: Standing(version=1, status=OrderStatus.AWAITING_FULFILLMENT, wish=Wish.STOCK, pending=Pending(Step.ALLOCATION, 1)),
+    False: Standing(version=1, status=OrderStatus.AWAITING_FULFILLMENT, wish=Wish.NOTHING),
+}
+"""How an order begins, by whether it is to be allocated."""
 
 
 def create(command: CreateOrder, now: datetime) -> Changed | Refused:
     """A new order at version 1. Refused when its details contradict themselves."""
     if fault := fault_of(command.details):
         return fault
-    wish = Wish.STOCK if command.allocate else Wish.NOTHING
     order = _order(
         key=command.key,
-        standing=_standing(
-            version=1,
-            status=OrderStatus.AWAITING_FULFILLMENT,
-            wish=wish,
-            pending=_pending(step=Step.ALLOCATION, version=1) if command.allocate else None,
-        ),
+        standing=_OF_NEW[command.allocate],
         details=command.details,
         created_at=now,
         changed_at=now,
