@@ -166,15 +166,21 @@ SELECT demand, merchant FROM allocator.demand_now WHERE split_part(demand, '/', 
 
 -- check: what a line holds, waits for and has consumed is what its demand wants, on the demand's terms
 SELECT count(*) FROM allocator.reservation;
-SELECT d.demand, v.sku, l.units AS wanted, v.reserved_units, v.waiting_units, v.consumed_units, v.priority, v.demanded_at, v.fill
-  FROM allocator.demand_now d
- CROSS JOIN LATERAL (SELECT one ->> 0 AS sku, (one ->> 1)::bigint AS units, ARRAY(SELECT json_array_elements_text(one -> 2)) AS warehouses
-                       FROM json_array_elements(d.state -> 'lines') AS one) l
-  JOIN allocator.reservation v ON (v.demand, v.sku, v.alternative) = (d.demand, l.sku, coalesce(d.state ->> 'alternative', ''))
- WHERE d.status IN ('lines', 'allocated') AND v.attempt = d.attempt
-   AND (v.reserved_units + v.waiting_units + v.consumed_units <> l.units OR v.warehouses <> l.warehouses
-        OR v.priority <> coalesce((d.state ->> 'priority')::integer, 0) OR v.demanded_at <> (d.state ->> 'demanded_at')::timestamptz
-        OR v.fill <> d.state ->> 'fill' OR v.strategy <> d.state ->> 'strategy');
+-- A demand is read once, in two materialized steps: read per reservation, orders of many lines took three quarters of all checks.
+WITH terms AS MATERIALIZED (
+    SELECT d.demand, d.attempt, t.* FROM allocator.demand_now d
+     CROSS JOIN LATERAL json_to_record(d.state)
+                        AS t (lines json, alternative text, priority integer, demanded_at timestamptz, fill text, strategy text)
+     WHERE d.status IN ('lines', 'allocated')),
+line AS MATERIALIZED (
+    SELECT demand, attempt, coalesce(alternative, '') AS alternative, coalesce(priority, 0) AS priority, demanded_at, fill, strategy,
+           one ->> 0 AS sku, (one ->> 1)::bigint AS units, ARRAY(SELECT json_array_elements_text(one -> 2)) AS warehouses
+      FROM terms CROSS JOIN LATERAL json_array_elements(lines) AS one)
+SELECT l.demand, l.sku, l.units AS wanted, v.reserved_units, v.waiting_units, v.consumed_units, v.priority, v.demanded_at, v.fill
+  FROM line l
+  JOIN allocator.reservation v USING (demand, sku, alternative, attempt)
+ WHERE v.reserved_units + v.waiting_units + v.consumed_units <> l.units OR v.warehouses <> l.warehouses
+    OR v.priority <> l.priority OR v.demanded_at <> l.demanded_at OR v.fill <> l.fill OR v.strategy <> l.strategy;
 
 -- check: what a demand has seen of a reservation is what that reservation was
 SELECT count(*) FROM allocator.demand_now;
@@ -213,10 +219,12 @@ SELECT demand, wish, status FROM allocator.demand_now
 
 -- check when settled: a reservation is marked as being picked exactly where its demand is
 SELECT count(*) FROM allocator.reservation WHERE mark IS NOT NULL;
-SELECT v.demand, v.sku, v.mark, d.state ->> 'mark' AS demand_mark, d.state ->> 'picking' AS picking
-  FROM allocator.reservation v JOIN allocator.demand_now d USING (demand)
- WHERE v.live AND CASE WHEN d.state ->> 'picking' IN ('confirmed', 'consuming') THEN v.mark IS DISTINCT FROM (d.state ->> 'mark')::bigint
-                       WHEN d.state ->> 'picking' = 'marking' THEN false
+WITH picked AS MATERIALIZED (
+    SELECT d.demand, p.* FROM allocator.demand_now d CROSS JOIN LATERAL json_to_record(d.state) AS p (picking text, mark bigint))
+SELECT v.demand, v.sku, v.mark, p.mark AS demand_mark, p.picking
+  FROM allocator.reservation v JOIN picked p USING (demand)
+ WHERE v.live AND CASE WHEN p.picking IN ('confirmed', 'consuming') THEN v.mark IS DISTINCT FROM p.mark
+                       WHEN p.picking = 'marking' THEN false
                        ELSE v.mark IS NOT NULL END;
 
 -- ============================================================ state partitions

@@ -5,7 +5,8 @@ import asyncpg
 from shared.database import hot_connection
 
 SKUS = 400
-LINES = 3
+LINES = 100
+"""Long orders, as wholesale has them: what is read once for each line, and not once for each demand, shows."""
 BATCHES_OF_A_PARTITION = 1_000
 
 LEDGER = f"""
