@@ -6,9 +6,9 @@ import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -75,20 +75,24 @@ def test_the_first_key_is_printed_once_and_works(installation: Installation) -> 
     assert "api_key" not in installation.json("up")
 
 
-@pytest.mark.parametrize("words", readme.requests(), ids=lambda words: words[2])
-def test_a_request_that_the_readme_shows_gets_the_decision(installation: Installation, words: list[str]) -> None:
-    meant = [word.replace("$EARMARK_KEY", installation.key).replace("$(date +%s%N)", "1763719200000000000") for word in words]
-    given = list(pairwise(meant))
-    headers = dict(value.split(": ", 1) for option, value in given if option == "-H")
-    shown = next(word for word in meant if word.startswith("http"))
-    url = shown.replace(f"http://127.0.0.1:{settings().orders_port}", installation.addresses["orders"])
-    (body,) = (value for option, value in given if option == "-d")
-    answer = httpx.post(url, headers=headers, content=body, timeout=20)
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["Preference-Applied"] == headers["Prefer"]
-    decided = answer.json()
-    assert (decided["number"], decided["allocation_status"]) == (json.loads(body)["number"], "could_not_allocate")
-    assert decided["lines"][0]["shortage"]["remedies"], "nothing was received, and the answer says what helps"
+def test_the_requests_that_the_readme_shows_get_the_decisions_that_it_tells(installation: Installation) -> None:
+    said = [send(installation, request) for request in readme.requests()]
+    assert [answer.is_success for answer in said] == [True] * len(said), [answer.text for answer in said]
+    *_, receipt, first, second = (answer.json() for answer in said)
+    assert (receipt["status"], first["allocation_status"], second["allocation_status"]) == ("posted", "allocated", "partially_allocated")
+    (line,) = second["lines"]
+    assert (line["reserved_units"], line["waiting_units"]) == (1, 3)
+    assert line["shortage"]["remedies"]
+
+
+def send(installation: Installation, request: readme.Request) -> httpx.Response:
+    """As it stands there, to the ports of this installation."""
+    headers = {name: value.replace("$EARMARK_KEY", installation.key) for name, value in request.headers.items()}
+    assert headers["Idempotency-Key"].startswith("$("), "the shell makes a new one each time"
+    headers["Idempotency-Key"] = uuid4().hex
+    url = httpx.URL(request.url)
+    (service,) = (name for name in SERVICES if getattr(settings(), f"{name}_port") == url.port)
+    return httpx.post(installation.addresses[service] + url.path, headers=headers, content=request.body.encode(), timeout=20)
 
 
 @pytest.mark.parametrize("service", ["orders", "inventory", "allocator"])

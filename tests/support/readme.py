@@ -2,6 +2,8 @@
 
 import re
 import shlex
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 README = Path(__file__).parents[2] / "README.md"
@@ -15,6 +17,18 @@ def commands() -> list[list[str]]:
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
-def requests() -> list[list[str]]:
-    """Those that are requests to a running stack."""
-    return [words for words in commands() if words[0] == "curl"]
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A POST that the README shows."""
+
+    url: str
+    headers: dict[str, str]
+    body: str
+
+
+def requests() -> list[Request]:
+    """The requests to a running stack, in their order: what the shell function `post` makes of its two arguments."""
+    (definition,) = (words for words in commands() if words[0] == "curl")
+    headers = dict(value.split(": ", 1) for option, value in pairwise(definition) if option == "-H")
+    (url,) = (word for word in definition if word.startswith("http"))
+    return [Request(url.replace("$1", words[1]), headers, words[2]) for words in commands() if words[0] == "post"]

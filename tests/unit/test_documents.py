@@ -1,12 +1,14 @@
 """The documents for people who work on Earmark: what they name is there."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 import typer
 
 from services.console.cli import app
+from shared.partitions.partition import CODE_VERSION
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -14,6 +16,7 @@ DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", 
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 COMMANDS = set(vars(typer.main.get_command(app))["commands"])
 SETTINGS = {f"EARMARK_{name.upper()}{end}" for name in Settings.model_fields for end in ("", "_FILE")}
+COMPOSE = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text(encoding="utf-8")))
 FILES = re.compile(r"`((?:tests|shared|services|deploy|docs|requirements|\.ci)/[A-Za-z0-9_./-]*)`")
 
 
@@ -45,13 +48,20 @@ def test_every_command_of_earmark_that_a_message_or_a_comment_names_exists() -> 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_setting_that_a_document_names_exists(document: str) -> None:
-    assert set(re.findall(r"\bEARMARK_[A-Z_]+", text(document))) <= SETTINGS | {"EARMARK_KEY"}, "or is the reader's own key"
+    named = set(re.findall(r"\bEARMARK_[A-Z_]+", text(document)))
+    assert named <= SETTINGS | COMPOSE | {"EARMARK_KEY"}, "or is the reader's own key"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_link_to_a_file_leads_somewhere(document: str) -> None:
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text(document))
     assert not [link for link in links if not ((ROOT / document).parent / link).exists()]
+
+
+def test_the_version_is_the_same_wherever_it_stands() -> None:
+    project = tomllib.loads(text("pyproject.toml"))["project"]
+    assert project["version"] == CODE_VERSION
+    assert set(re.findall(r"^ +image: earmark:(\S+)$", text("docker-compose.yml"), re.MULTILINE)) == {CODE_VERSION}
 
 
 def test_every_decision_has_its_four_parts() -> None:

@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import typer
 
@@ -17,14 +18,16 @@ from services.console import serve
 from services.console.cli import app
 from shared.schemas.topics import BY_NAME
 from shared.settings import PREFIX, settings
-from tests.support.readme import README, commands
+from tests.support.readme import README, commands, requests
 
 ROOT = README.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PROGRAM = re.compile(r"^(?:test ! -x \S+ \|\| )?\.venv/bin/(.*?)(?: \|\| .*)?$")
 INLINE = re.findall(r"`(make [a-z]+[^`]*)`", README.read_text(encoding="utf-8"))
 SHOWN = {" ".join(words): words for words in [*commands(), *map(shlex.split, INLINE)]}
-ELSEWHERE = ("curl", "docker")
+COMPOSE = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text(encoding="utf-8")))
+ELSEWHERE = ("docker", "post()", "curl", "post", "}")
+"""Tested in `tests/contract/test_containers.py` and, those that are requests, in `tests/end_to_end`."""
 
 
 def one_of_ours(arguments: list[str]) -> None:
@@ -81,12 +84,12 @@ def test_every_other_command_is_one_that_there_is(words: list[str]) -> None:
         case [str(program), *arguments] if Path(program).name == "earmark":
             one_of_ours(arguments)
         case ["python", "-m", "services.console.serve", name]:
-            assert callable(importlib.import_module(serve.APPLICATIONS[name]).application)
+            assert callable(importlib.import_module(serve.APPLICATIONS[name.partition("-")[0]]).application)
         case ["export", *assignment]:
             variable, _, value = " ".join(assignment).partition("=")
             given = "0" * 64 if value == "$(openssl rand -hex 32)" else value
             name = variable.removeprefix(PREFIX).lower()
-            assert getattr(settings(**{name: given}), name)
+            assert variable in {*COMPOSE, "EARMARK_KEY"} or getattr(settings(**{name: given}), name)
         case ["pip", "install", "."]:
             module, _, name = PROJECT["scripts"]["earmark"].partition(":")
             assert callable(getattr(importlib.import_module(module), name))
@@ -104,7 +107,15 @@ def test_the_command_that_the_compose_file_shows_is_ours() -> None:
 
 def test_the_ports_of_the_requests_are_those_of_the_services() -> None:
     ports = {getattr(settings(), f"{name}_port") for name in serve.APPLICATIONS}
-    assert {int(port) for port in re.findall(r"http://127\.0\.0\.1:(\d+)", README.read_text(encoding="utf-8"))} <= ports
+    assert {httpx.URL(request.url).port for request in requests()} <= ports
+    assert len(requests()) >= 2
+
+
+def test_every_variable_without_which_the_containers_do_not_start_is_exported_before_them() -> None:
+    shown = [" ".join(words) for words in commands()]
+    before = shown[: next(at for at, words in enumerate(shown) if words.startswith("docker compose up"))]
+    assert len(COMPOSE) >= 3
+    assert {words.removeprefix("export ").partition("=")[0] for words in before} >= COMPOSE
 
 
 def test_every_topic_that_the_picture_shows_is_one() -> None:
