@@ -14,15 +14,20 @@ from rich.table import Table
 
 from services.console import dead_letter_commands, key_commands
 from services.console.demo.command import demo
+from services.console.errors import ConsoleError
 from services.console.failures import sentence
 from services.console.options import DEFAULT_FOLDER, AsJson, Folder, console, progress, settings_of
 from services.console.processes import SERVICES, Addresses, Stack
 from shared.local.process import undisturbed
+from shared.partitions.partition import CODE_VERSION
 from shared.settings import settings
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+ABOUT = "Stock promised exactly once. Sales channels post orders, warehouses report stock; Earmark says who gets what, and why."
 app = typer.Typer(
     name="earmark",
-    help="Stock promised exactly once. Sales channels post orders, warehouses report stock; Earmark says who gets what, and why.",
+    help=ABOUT,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -31,8 +36,22 @@ app.command()(demo)
 app.add_typer(key_commands.app, name="key")
 app.add_typer(dead_letter_commands.app, name="dead-letters")
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"earmark {CODE_VERSION}")
+        raise typer.Exit
+
+
+@app.callback(help=ABOUT)
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")] = False,
+) -> None:
+    del version  # asked and answered by then
+
+
+class NobodyToAsk(ConsoleError):
+    """A question would be asked, and there is no terminal. Give the answer as an option."""
 
 
 @app.command()
@@ -82,6 +101,8 @@ def down(folder: Folder = DEFAULT_FOLDER) -> None:
 @app.command()
 def clean(folder: Folder = DEFAULT_FOLDER, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Stop everything and remove all data of the private servers. Not to be undone."""
+    if not yes and not sys.stdin.isatty():
+        raise NobodyToAsk("this can not be undone, and there is no terminal to ask on: give --yes (`make clean ARGS=--yes`)")
     if not yes:
         typer.confirm(f"Remove everything in {folder}, for ever?", abort=True)
     Stack(folder, progress).clean()

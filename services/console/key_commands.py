@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from services.console import keys
 from services.console.options import DEFAULT_FOLDER, AsJson, Folder, console, settings_of
@@ -44,15 +46,7 @@ def list_keys(
     if as_json:
         print(json.dumps({"keys": [_as_json(key) for key in found]}))
         return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("id", "merchant", "name", "may", "made", "last used", "state"):
-        table.add_column(column, no_wrap=column != "name")
-    for key in found:
-        used = f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never"
-        style = "green" if key.state == "usable" else "red"
-        made = f"{key.created_at:%Y-%m-%d}"
-        table.add_row(key.id, key.merchant, key.name, ", ".join(key.scopes), made, used, f"[{style}]{key.state}[/{style}]")
-    console.print(table if found else "There is no key yet; `earmark key create MERCHANT` makes one.")
+    console.print(table(found) if found else "There is no key yet; `earmark key create MERCHANT` makes one.")
 
 
 @app.command()
@@ -65,6 +59,18 @@ def revoke(
         console.print(f"[bold red]earmark:[/bold red] no key {key_id} is in use: `earmark key list` shows those that are")
         raise typer.Exit(1)
     console.print(f"Key {key_id} is revoked.")
+
+
+def table(found: Sequence[keys.Known]) -> Table:
+    """All of it at any width from 80 columns on: what people copy stays in one piece, the rest goes on in a second line."""
+    made = Table(box=None, pad_edge=False, header_style="dim")
+    for column, whole in {"id": 16, "merchant": 0, "name": 0, "may": 0, "made": 10, "last used": 10, "state": 7}.items():
+        made.add_column(column, no_wrap=bool(whole), min_width=whole or None, overflow="fold")
+    for key in found:
+        used = f"{key.last_used_at:%Y-%m-%d}" if key.last_used_at else "never"
+        state = Text(key.state, style="green" if key.state == "usable" else "red")
+        made.add_row(key.id, key.merchant, Text(key.name), ", ".join(key.scopes), f"{key.created_at:%Y-%m-%d}", used, state)
+    return made
 
 
 def _as_json(key: keys.Known) -> dict[str, object]:

@@ -113,6 +113,22 @@ def test_what_is_drawn_and_alerted_on_is_a_metric_that_the_code_has(expression: 
     assert asked or re.search(r"\b(up|process_cpu_seconds_total)\b", expression)
 
 
+def _alerts() -> list[dict[str, Any]]:
+    alerts = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text(encoding="utf-8"))
+    return [rule for group in alerts["groups"] for rule in group["rules"]]
+
+
+@pytest.mark.parametrize("rule", _alerts(), ids=lambda rule: rule["alert"])
+def test_an_alert_prints_only_labels_that_its_metric_has(rule: dict[str, Any]) -> None:
+    grouped = re.findall(r"\bby \(([a-z, ]+)\)", rule["expr"])
+    labels = {"job", "instance"}
+    for name in re.findall(r"\bearmark_[a-z_]+", rule["expr"]):
+        labels |= set(REGISTRY._names_to_collectors[name]._labelnames)  # type: ignore[attr-defined]  # of every metric, not of collectors
+    if grouped:
+        labels = set(re.split(", *", grouped[0]))
+    assert set(re.findall(r"\$labels\.([a-z_]+)", rule["annotations"]["summary"])) <= labels
+
+
 def test_prometheus_asks_the_services_where_they_answer() -> None:
     configuration = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text(encoding="utf-8"))
     ports = {name: Settings.model_fields[f"{name}_port"].default for name in ("orders", "inventory", "allocator")}

@@ -55,6 +55,15 @@ async def test_a_running_stack_is_found_and_left_running_by_who_did_not_start_it
     assert not stack.is_running()
 
 
+async def test_only_what_is_needed_is_started(tmp_path: Path) -> None:
+    stack = LocalStack(tmp_path / "data", tied_to_parent=True, needed=("Postgres",))
+    async with stack:
+        assert stack.is_running()
+        assert stack.postgres.running() is not None
+        assert stack.kafka.running() is None
+    await asyncio.to_thread(stack.clean)
+
+
 async def test_one_server_that_can_not_start_takes_the_other_along(stack: LocalStack) -> None:
     port = stack.kafka.ports.kafka
     other = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", port)
