@@ -45,3 +45,6 @@ PARTITION_LAG = Gauge(
     "earmark_partition_lag_records", "Records of an input that no committed batch covers yet", ["side", "partition", "topic"]
 )
 WAITING_LINES = Gauge("earmark_waiting_lines", "Lines of demands that wait for stock of their SKU, counted every 10 s", ["partition"])
+PARTITION_FORGOTTEN = Counter(
+    "earmark_partition_forgotten_rows", "Rows removed because nobody needs them any more", ["side", "partition", "table"]
+)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from shared.schemas.topics import RETENTION_DAYS
 from shared.schemas.values import MAX_WAREHOUSES, Fill, Strategy, Warehouse
 
 PREFIX = "EARMARK_"
@@ -78,6 +79,9 @@ class Settings(BaseSettings):
     """The same for one address whose requests bring no valid API key. Behind a proxy set FORWARDED_ALLOW_IPS, or all have its address."""
     group_session_ms: Annotated[int, Field(ge=1_000, le=60_000)] = 6_000
     """A process that says nothing for so long is taken for dead, and its state partitions go to the others."""
+    keep_days: Annotated[int, Field(ge=RETENTION_DAYS, le=36_500)] = RETENTION_DAYS
+    """How long the allocator remembers what has ended: closed and shipped demands, the tombstones of their reservations, batches,
+    settled dead letters. Not shorter than topics are kept, because what still lies there may be read again. Movements are kept for ever."""
     world_check_seconds: Annotated[float, Field(gt=0, le=3_600)] = 15.0
     """How often a running allocator asks whether Kafka is still the one that Postgres remembers."""
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"

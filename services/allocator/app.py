@@ -9,6 +9,7 @@ import os
 import socket
 import uuid
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -42,12 +43,13 @@ def partition_process(settings: Settings, sides: tuple[str, ...] = ("stock", "de
     """The allocator's state partitions of both sides, or of one, wired to the real Kafka and the real Postgres."""
     counts = partition_counts(settings.stock_partitions, settings.demand_partitions)
     policy = policy_of(settings)
+    keep = timedelta(days=settings.keep_days)
 
     def stock(connection: asyncpg.Connection, _: PostgresPartitionStore) -> Side:
-        return StockSide(PostgresStockStorage(connection), StockSettings())
+        return StockSide(PostgresStockStorage(connection), StockSettings(keep=keep))
 
     def demand(connection: asyncpg.Connection, _: PostgresPartitionStore) -> Side:
-        return DemandSide(PostgresDemandStorage(connection), DemandSettings(policy=policy))
+        return DemandSide(PostgresDemandStorage(connection), DemandSettings(policy=policy, keep=keep))
 
     makers = {"stock": (RESERVATIONS.name, stock), "demand": (OUTCOMES.name, demand)}
     return PartitionProcess(
@@ -62,6 +64,7 @@ def partition_process(settings: Settings, sides: tuple[str, ...] = ("stock", "de
         check_world=lambda: world.check(settings),
         world_check_seconds=settings.world_check_seconds,
         session_ms=settings.group_session_ms,
+        keep=keep,
     )
 
 

@@ -9,12 +9,13 @@ from datetime import datetime
 from typing import Any
 
 from services.allocator.core.demand.fold import DemandFold, ForgottenDemand, Trace
-from services.allocator.core.demand.state import DemandState
+from services.allocator.core.demand.state import DemandState, Status
 from services.allocator.core.policy import DemandSettings
 from services.allocator.core.rules_hash import rules_hash
 from services.allocator.demand_under_way import UnderWay
 from services.allocator.store.demand_encoding import from_row, to_row
-from services.allocator.store.demand_ports import DemandStorage, Page, newest, not_outdated
+from services.allocator.store.demand_ports import DemandStorage, Ended, Page, newest, not_outdated
+from shared.metrics import PARTITION_FORGOTTEN
 from shared.partitions.model import InputRecord, PartitionId, Send
 from shared.partitions.partition import Halted
 from shared.schemas.events import AllocationChanged, AllocationRunChanged, Demand, DemandEvent, OrderChanged
@@ -25,7 +26,7 @@ from shared.schemas.wire import BadRecord, decode, header_map, traceparent_of
 
 _ACCEPTED = {
     ORDERS.name: frozenset({"order_changed", "allocation_run_changed"}),
-    OUTCOMES.name: frozenset({"outcomes.pack", "outcome", "wake"}),
+    OUTCOMES.name: frozenset({"outcomes.pack", "outcome", "wake", "forgotten"}),
 }
 _OURS = f"{DemandKind.SALES_ORDER.value}/"
 _ALLOCATIONS, _RESERVATIONS = ALLOCATIONS.name, RESERVATIONS.name
@@ -49,6 +50,8 @@ class DemandSide:
         self._deadlines = _Deadlines(())
         self._fold: DemandFold | None = None
         self._unknown: set[str] = set()
+        self._oldest: datetime | None = None
+        self._held_up = False
 
     def decode(self, record: InputRecord) -> tuple[Any, ...]:
         """See the port."""
@@ -71,10 +74,12 @@ class DemandSide:
         self._under_way = await self._stored_pages()
         self._deadlines = _Deadlines(await self._storage.deadlines(partition.number))
         self._deadlines.note(self._under_way.states())  # one that waits has none, whatever its row says
+        self._oldest, self._held_up = _first_of(await self._storage.ended(partition.number, 1)), False
 
     def next_deadline(self) -> datetime | None:
         """See the port."""
-        return self._deadlines.next()
+        forget_at = None if self._oldest is None or self._held_up else self._oldest + self._settings.keep
+        return min(filter(None, (self._deadlines.next(), forget_at)), default=None)
 
     async def decide(self, messages: Sequence[DemandEvent | Trace], now: datetime) -> list[Send]:
         """See the port. Raises Halted where the stock side answers a demand that this database does not know."""
@@ -92,9 +97,12 @@ class DemandSide:
             known.update(due)
             fold.expire(due)
             self._deadlines.note(fold.states[demand] for demand in due)
+        known.update(await self._forget(fold, beside=bool(messages)))
         fold.tell()
         self._fold, self._unknown = fold, fold.changed.keys() - known
+        self._note_ended(fold)
         self._recent.keep(fold.states)
+        self._recent.drop(fold.gone)
         return [_send(message, fold.traces) for message in fold.sends]
 
     async def save(self) -> None:
@@ -109,6 +117,32 @@ class DemandSide:
             await self._storage.insert(self._partition, writes.page, list(map(to_row, writes.new)))
         if writes.old:
             await self._storage.update(self._partition, writes.page, list(map(to_row, writes.old)))
+        if fold.gone:
+            await self._storage.forget(self._partition, list(fold.gone))
+            PARTITION_FORGOTTEN.labels(self.name, str(self._partition), "demand").inc(len(fold.gone))
+
+    async def _forget(self, fold: DemandFold, *, beside: bool) -> list[str]:
+        """Demands that ended so long ago that nobody may speak of them any more, a few at a time. Which are taken depends on what is
+        stored, so a takeover does not change it. One that a page may still tell of, though its row is newer, stays: without the row the
+        page would count."""
+        self._held_up = False
+        if self._oldest is None or self._oldest + self._settings.keep > fold.now:
+            return []
+        most = self._settings.forget_beside if beside else self._settings.forget_at_once
+        found = await self._storage.ended(self._partition, most + 1)
+        before, page = fold.now - self._settings.keep, self._under_way.oldest_page()
+        taken = [one for one in found[:most] if one.closed_at <= before and (page is None or one.page < page)]
+        forgotten = [one.demand for one in taken]
+        await self._load(forgotten, fold.states)
+        fold.forget(forgotten)
+        self._oldest, self._held_up = _first_of([one for one in found if one not in taken]), not taken
+        return forgotten
+
+    def _note_ended(self, fold: DemandFold) -> None:
+        """The one that ended longest ago may be a new one."""
+        for state in fold.changed.values():
+            if state.closed_at is not None and state.status is not Status.FORGETTING:
+                self._oldest = min(self._oldest or state.closed_at, state.closed_at)
 
     async def _stored_pages(self) -> UnderWay:
         pages = await self._storage.pages(self._partition)
@@ -143,6 +177,12 @@ class _Recent:
 
     def get(self, demand: str) -> DemandState | None:
         return self._young.get(demand) or self._old.get(demand)
+
+    def drop(self, demands: Iterable[str]) -> None:
+        """They are not stored any more."""
+        for demand in demands:
+            self._young.pop(demand, None)
+            self._old.pop(demand, None)
 
     def keep(self, states: dict[str, DemandState]) -> None:
         """Only what is saved with this very batch may be kept."""
@@ -186,6 +226,10 @@ class _Deadlines:
             del self._of[demand]
             taken.append(demand)
         return taken
+
+
+def _first_of(ended: Sequence[Ended]) -> datetime | None:
+    return ended[0].closed_at if ended else None
 
 
 def _demands_of(messages: Iterable[DemandEvent | Trace]) -> dict[str, None]:

@@ -53,6 +53,10 @@ class UnderWay:
         """All of them."""
         return [state for *_, state in self._entries.values()]
 
+    def oldest_page(self) -> int | None:
+        """The oldest page that anybody waits on; older ones are gone."""
+        return min((page for page, left in self._on.items() if left), default=None)
+
     def settle(self, changed: Iterable[DemandState], unknown: Collection[str], waiting: Collection[str]) -> Writes:
         """What is to be stored after a batch that changed these: of the `unknown` ones nothing was stored before, the `waiting` ones
         may stand on a page."""

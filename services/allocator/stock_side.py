@@ -14,7 +14,8 @@ from services.allocator.core.stock.changes import changes_of
 from services.allocator.core.stock.deadlines import LEVELS, Deadline, Deadlines
 from services.allocator.core.stock.draft import Draft
 from services.allocator.core.stock.fold import StockFold
-from services.allocator.core.stock.rows import MovementRow, ReservationKey, SkuKey, StoredDeadlines
+from services.allocator.core.stock.levels import first_round, round_after
+from services.allocator.core.stock.rows import LevelsRound, MovementRow, ReservationKey, SkuKey, StoredDeadlines
 from services.allocator.core.stock.settings import StockSettings
 from services.allocator.core.stock.state import SkuStock, reservation_of, sku_of
 from services.allocator.store.stock_ports import StockStorage
@@ -37,6 +38,7 @@ _ACCEPTED = {
             "mark_picking",
             "unmark_picking",
             "consume",
+            "forget",
         }
     ),
 }
@@ -59,6 +61,7 @@ class StockSide:
         self._announced_at = NEVER
         self._announced: datetime | None = None
         self._unannounced: dict[SkuKey, None] = {}
+        self._round: LevelsRound | None = None
         self._draft: Draft | None = None
         self._used: dict[SkuKey, None] = {}
         self._named: list[tuple[SkuStock, ReservationKey]] = []
@@ -100,7 +103,7 @@ class StockSide:
         """See the port."""
         draft, self._draft = self._draft, None
         assert draft is not None, "decide comes before save"
-        await self._storage.save(changes_of(draft, self._partition, self._announced))
+        await self._storage.save(changes_of(draft, self._partition, self._announced, self._round))
         self._named.extend((sku, reservation.key) for sku, reservation in draft.reservations)
         self._cache.settle(self._used, self._named)
 
@@ -157,8 +160,11 @@ class StockSide:
             self._deadlines.set(Deadline("continuation", key), continue_at)
         for key, last_day in stored.lots:
             self._deadlines.set(Deadline("lots", key), _end_of(last_day))
+        self._round = stored.levels_round
         if self._unannounced:
             self._deadlines.set(_LEVELS_DUE, self._announced_at + self._interval)
+        elif self._round is not None:
+            self._deadlines.set(_LEVELS_DUE, self._round.due_at)
 
     def _note_deadlines(self, draft: Draft) -> None:
         for (key, whose), sku in draft.batons.items():
@@ -178,20 +184,32 @@ class StockSide:
     async def _announce(self, fold: StockFold, now: datetime) -> datetime | None:
         """Tell the levels of every SKU that changed since the last time, at most once per interval for the whole partition; so a lone
         change is told at once, and a busy SKU once per interval. Where the clock stands still they are told with every batch, because
-        stored times could not say what is untold. Returns when they were told."""
+        stored times could not say what is untold. A slice of the round of all SKUs goes with them when it is due. Returns when they were
+        told."""
         self._unannounced.update((sku.key, None) for sku, _ in fold.draft.records)
-        if not self._unannounced:
+        slice_is_due = self._round is not None and self._round.due_at <= now
+        if not self._unannounced and not slice_is_due:
             return None
         if now - self._announced_at < self._interval and now != self._announced_at:
             self._deadlines.set(_LEVELS_DUE, self._announced_at + self._interval)
             return None
+        await self._go_round(now)
         await self._load_summaries(self._unannounced)
         self._used |= self._unannounced
         fold.announce(self._unannounced)
         self._unannounced = {}
         self._announced_at = now
-        self._deadlines.set(_LEVELS_DUE, None)
+        self._deadlines.set(_LEVELS_DUE, self._round.due_at if self._round is not None else None)
         return now
+
+    async def _go_round(self, now: datetime) -> None:
+        """Add the next slice of the round to what is told, if it is due."""
+        if self._round is None:
+            self._round = first_round(now, self._settings)
+        elif self._round.due_at <= now:
+            told = await self._storage.skus_after(self._partition, self._round.after, self._settings.round_slice)
+            self._unannounced.update(dict.fromkeys(told))
+            self._round = round_after(self._round, told, now, self._settings)
 
 
 def _end_of(last_day: date) -> datetime | None:

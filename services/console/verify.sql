@@ -124,7 +124,8 @@ SELECT demand, merchant, sku, c.consumed, m.moved
   FROM (SELECT demand, merchant, sku, sum(consumed_units) AS consumed FROM allocator.reservation WHERE consumed_units > 0 GROUP BY 1, 2, 3) c
   FULL JOIN (SELECT cause AS demand, merchant, sku, -sum(change) AS moved
                FROM allocator.movement WHERE kind = 'consume' AND refusal IS NULL GROUP BY 1, 2, 3) m USING (demand, merchant, sku)
- WHERE coalesce(c.consumed, 0) <> coalesce(m.moved, 0);
+ WHERE coalesce(c.consumed, 0) <> coalesce(m.moved, 0)
+   AND (c.consumed > 0 OR EXISTS (SELECT FROM allocator.demand d WHERE d.demand = m.demand AND d.status <> 'forgetting'));
 
 -- check when settled: nobody sleeps beside stock that would serve them
 SELECT count(*) FROM allocator.reservation WHERE waiting_units > 0;
@@ -187,7 +188,7 @@ SELECT count(*) FROM allocator.demand_now;
 SELECT d.demand, s.one ->> 0 AS sku, s.one ->> 2 AS seen_attempt, s.one ->> 3 AS seen_version, v.attempt, v.version
   FROM allocator.demand_now d CROSS JOIN LATERAL json_array_elements(d.state -> 'seen') AS s (one)
   LEFT JOIN allocator.reservation v ON (v.demand, v.sku, v.alternative) = (d.demand, s.one ->> 0, s.one ->> 1)
- WHERE v.demand IS NULL OR ((s.one ->> 2)::bigint, (s.one ->> 3)::bigint) > (v.attempt, v.version)
+ WHERE v.demand IS NULL AND d.status <> 'forgetting' OR ((s.one ->> 2)::bigint, (s.one ->> 3)::bigint) > (v.attempt, v.version)
     OR ((s.one ->> 2)::bigint, (s.one ->> 3)::bigint) = (v.attempt, v.version)
    AND (((s.one ->> 4)::bigint, (s.one ->> 5)::bigint, (s.one ->> 6)::bigint, (s.one ->> 7)::bigint, (s.one ->> 8)::boolean)
         <> (v.reserved_units, v.flagged_units, v.waiting_units, v.consumed_units, v.pending)
@@ -209,12 +210,13 @@ SELECT d.demand, v.sku, v.attempt, v.version, s.attempt AS seen_attempt, s.versi
 SELECT count(*) FROM allocator.reservation WHERE live;
 SELECT v.demand, v.sku, v.attempt, d.attempt AS demand_attempt, d.status, v.reserved_units, v.waiting_units, v.pending
   FROM allocator.reservation v JOIN allocator.demand_now d USING (demand)
- WHERE v.live AND (d.status IN ('released', 'closed', 'consumed') OR v.attempt <> d.attempt OR v.pending AND d.status <> 'trying');
+ WHERE v.live AND (d.status IN ('released', 'closed', 'consumed', 'forgetting') OR v.attempt <> d.attempt OR v.pending AND d.status <> 'trying');
 
 -- check when settled: every wish has been acted on
 SELECT count(*) FROM allocator.demand_now;
 SELECT demand, wish, status FROM allocator.demand_now
- WHERE wish = 'closed' AND status NOT IN ('closed', 'consumed') OR wish = 'nothing' AND status NOT IN ('released', 'closed', 'consumed')
+ WHERE wish = 'closed' AND status NOT IN ('closed', 'consumed', 'forgetting')
+    OR wish = 'nothing' AND status NOT IN ('released', 'closed', 'consumed', 'forgetting')
     OR wish = 'stock' AND status = 'released';
 
 -- check when settled: a reservation is marked as being picked exactly where its demand is
@@ -265,7 +267,8 @@ SELECT side, number, topic, p.next_offset, p.last_offset, b.next_offset AS read
           FROM allocator.state_partition CROSS JOIN LATERAL jsonb_each(positions) AS o (topic, position)) p
   FULL JOIN (SELECT side, number, o.topic, max((o.range ->> 1)::bigint) AS next_offset
                FROM allocator.batch CROSS JOIN LATERAL jsonb_each(offsets) AS o (topic, range) GROUP BY 1, 2, 3) b USING (side, number, topic)
- WHERE p.next_offset IS DISTINCT FROM b.next_offset OR p.last_offset <> p.next_offset - 1;
+  LEFT JOIN (SELECT side, number, min(batch_no) AS oldest FROM allocator.batch GROUP BY 1, 2) h USING (side, number)
+ WHERE p.next_offset IS DISTINCT FROM b.next_offset AND (b.next_offset IS NOT NULL OR h.oldest = 1) OR p.last_offset <> p.next_offset - 1;
 
 -- check: state partitions are as many as the data model has
 SELECT count(*) FROM allocator.state_partition;
@@ -337,7 +340,7 @@ SELECT l.merchant, l.number, l.sku, t.reserved_units, v.reserved, t.flagged_unit
                FROM orders.allocation a, jsonb_to_recordset(a.lines::jsonb) AS told
                     (sku text, reserved_units bigint, flagged_units bigint, waiting_units bigint, consumed_units bigint)) t
        USING (merchant, number, sku)
-  JOIN allocator.demand_now d ON d.demand = concat_ws('/', 'sales-order', l.merchant, l.number)
+  JOIN allocator.demand_now d ON d.demand = concat_ws('/', 'sales-order', l.merchant, l.number) AND d.status <> 'forgetting'
   LEFT JOIN (SELECT demand, sku, sum(reserved_units) AS reserved, sum(flagged_units) AS flagged, sum(waiting_units) AS waiting,
                     sum(consumed_units) AS consumed
                FROM allocator.reservation GROUP BY 1, 2) v ON (v.demand, v.sku) = (d.demand, l.sku)

@@ -6,11 +6,11 @@ seam, so that a seeded scheduler can put any other step, a crash or a takeover t
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.partitions.model import Batch, DeadLetter, OutboxRow, PartitionId, PartitionRow, Position
-from shared.partitions.ports import FenceLost
+from shared.partitions.ports import FORGET_AT_ONCE, FenceLost
 
 GONE = object()
 """Stands for a deleted row among staged writes."""
@@ -253,13 +253,35 @@ class MemoryPartitionStore:
             transaction.put("partition", self.partition, row | {"published_sequence": sequence})
         await self.commit()
 
-    async def forget_published(self) -> None:
+    async def forget_published(self, most: int = FORGET_AT_ONCE) -> int:
         """See `PostgresPartitionStore.forget_published`."""
         await self.begin()
         transaction = self._open()
         row = transaction.get("partition", self.partition)
         assert row is not None, "claim comes first"
-        for key, outbox in list(transaction.scan("outbox")):
-            if key[0] == self.partition and outbox.last_sequence <= row["published_sequence"]:
-                transaction.delete("outbox", key)
+        found = [(one.first_sequence, key) for key, one in transaction.scan("outbox") if self._is_published(row, key, one)]
+        for _, key in sorted(found)[:most]:
+            transaction.delete("outbox", key)
         await self.commit()
+        return min(len(found), most)
+
+    def _is_published(self, row: Mapping[str, Any], key: Any, outbox: OutboxRow) -> bool:
+        return bool(key[0] == self.partition and outbox.last_sequence <= row["published_sequence"])
+
+    async def forget_history(self, epoch: int, keep: timedelta, most: int = FORGET_AT_ONCE) -> int:
+        """See `PostgresPartitionStore.forget_history`."""
+        await self.begin()
+        transaction = await self._locked(self.partition)
+        row = transaction.get("partition", self.partition)
+        before = self.database.clock() - keep
+        oldest = sorted((key[1], batch) for key, batch in transaction.scan("batch") if key[0] == self.partition)[:most]
+        found = [number for number, batch in oldest if row is not None and row["epoch"] == epoch and _is_over(batch, row, before)]
+        for number in found:
+            transaction.delete("batch", (self.partition, number))
+        await self.commit()
+        return len(found)
+
+
+def _is_over(batch: Batch, row: Mapping[str, Any], before: datetime) -> bool:
+    is_newest = batch.batch_no == row["batch_no"]
+    return not is_newest and batch.logical_time < before and batch.last_sequence <= row["published_sequence"]

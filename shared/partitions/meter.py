@@ -37,6 +37,11 @@ class Meter:
         """The fence is ours."""
         self._takeovers.inc()
 
+    def forgotten(self, table: str, rows: int) -> None:
+        """Rows that nobody needs any more are gone."""
+        if rows:
+            metrics.PARTITION_FORGOTTEN.labels(*self._labels, table).inc(rows)
+
     def publish_failed(self) -> None:
         """What is committed has to be published again."""
         self._publish_failures.inc()

@@ -7,6 +7,9 @@ from typing import Any, Protocol
 
 from shared.partitions.model import Batch, DeadLetter, InputRecord, OutboxRow, PartitionId, PartitionRow, Position, Send
 
+FORGET_AT_ONCE = 1_000
+"""Rows that one step of retention removes at most."""
+
 
 class FenceLost(Exception):
     """Another process owns this state partition now. Nothing was written; everything in memory must go."""

@@ -3,14 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
 
 from shared.partitions.framing import frame, unframe
 from shared.partitions.model import Batch, DeadLetter, OutboxRow, PartitionId, PartitionRow, Position
-from shared.partitions.ports import FenceLost
+from shared.partitions.ports import FORGET_AT_ONCE, FenceLost
 
 _CLAIM = """
 INSERT INTO allocator.state_partition AS p (side, number, epoch, owner, owner_backend) VALUES ($1, $2, 1, $3, pg_backend_pid())
@@ -59,8 +59,25 @@ _NOTE = """
 UPDATE allocator.state_partition SET published_sequence = $4 WHERE side = $1 AND number = $2 AND epoch = $3 AND published_sequence < $4
 """
 _PUBLISHED = """
-DELETE FROM allocator.outbox USING allocator.state_partition p
- WHERE p.side = $1 AND p.number = $2 AND outbox.side = $1 AND outbox.number = $2 AND outbox.last_sequence <= p.published_sequence
+DELETE FROM allocator.outbox
+ WHERE side = $1 AND number = $2 AND first_sequence IN (
+       SELECT o.first_sequence FROM allocator.outbox o JOIN allocator.state_partition p USING (side, number)
+        WHERE o.side = $1 AND o.number = $2 AND o.last_sequence <= p.published_sequence ORDER BY o.first_sequence LIMIT $3)
+"""
+_HISTORY = """
+DELETE FROM allocator.batch b
+ USING allocator.state_partition p,
+       (SELECT batch_no FROM allocator.batch WHERE side = $1 AND number = $2 ORDER BY batch_no LIMIT $5) AS oldest
+ WHERE p.side = $1 AND p.number = $2 AND p.epoch = $3
+   AND b.side = $1 AND b.number = $2 AND b.batch_no = oldest.batch_no
+   AND b.batch_no < p.batch_no AND b.logical_time < clock_timestamp() - $4::interval AND b.last_sequence <= p.published_sequence
+"""
+_SETTLED = """
+DELETE FROM allocator.dead_letter
+ WHERE (topic, partition, record_offset) IN (
+       SELECT d.topic, d.partition, d.record_offset
+         FROM allocator.state_partition p JOIN allocator.dead_letter d ON d.partition = p.number AND p.positions ? d.topic
+        WHERE p.side = $1 AND p.number = $2 AND p.epoch = $3 AND d.settled_at < clock_timestamp() - $4::interval LIMIT $5)
 """
 
 
@@ -156,9 +173,23 @@ class PostgresPartitionStore:
         where the partition has been taken over since."""
         await self.connection.execute(_NOTE, *self._partition, epoch, sequence)
 
-    async def forget_published(self) -> None:
-        """Housekeeping, outside a batch: outbox rows at or below the stored watermark are of no more use."""
-        await self.connection.execute(_PUBLISHED, *self._partition)
+    async def forget_published(self, most: int = FORGET_AT_ONCE) -> int:
+        """Housekeeping, outside a batch: outbox rows at or below the stored watermark are of no more use. Returns how many went."""
+        return _count(await self.connection.execute(_PUBLISHED, *self._partition, most))
+
+    async def forget_history(self, epoch: int, keep: timedelta, most: int = FORGET_AT_ONCE) -> int:
+        """Housekeeping, outside a batch, by the owner alone: the oldest batch rows go when their log is gone, too. Never the newest one,
+        which settles a doubt, nor one whose outputs are not published. Returns how many went."""
+        return _count(await self.connection.execute(_HISTORY, *self._partition, epoch, keep, most))
+
+    async def forget_settled(self, epoch: int, keep: timedelta, most: int = FORGET_AT_ONCE) -> int:
+        """Housekeeping, outside a batch, by the owner alone: dead letters of its inputs that people settled so long ago. Those that
+        wait for somebody stay. Returns how many went."""
+        return _count(await self.connection.execute(_SETTLED, *self._partition, epoch, keep, most))
+
+
+def _count(done: str) -> int:
+    return int(done.removeprefix("DELETE "))
 
 
 def _outbox_row(row: asyncpg.Record) -> OutboxRow:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 
 import asyncpg
 from aiokafka.errors import KafkaError
@@ -20,6 +21,7 @@ from shared.partitions.ports import Side
 from shared.partitions.postgres import PostgresPartitionStore
 from shared.partitions.reader import LogReader
 from shared.partitions.worker import STORE_ERRORS, Worker, World
+from shared.schemas.topics import RETENTION_DAYS
 
 logger = logging.getLogger("earmark.process")
 
@@ -46,8 +48,10 @@ class PartitionProcess:
         check_world: Callable[[], Awaitable[None]],
         world_check_seconds: float = WORLD_CHECK_SECONDS,
         session_ms: int = SESSION_MS,
+        keep: timedelta = timedelta(days=RETENTION_DAYS),
     ) -> None:
-        """`sides`: name to (lead topic, maker of the side over a connection). `check_world` raises WorldChanged."""
+        """`sides`: name to (lead topic, maker of the side over a connection). `check_world` raises WorldChanged. `keep`: how long
+        history is kept."""
         self._sides = {name: maker for name, (_, maker) in sides.items()}
         self._counts = {name: counts[lead] for name, (lead, _) in sides.items()}
         self._check_world, self._world_check_seconds = check_world, world_check_seconds
@@ -57,7 +61,9 @@ class PartitionProcess:
         self._lag = LagReport(bootstrap, group, self._reached)
         self._membership = GroupMembership(bootstrap, group, leads, self._on_change, session_ms)
         tails = OutputTails(bootstrap, counts)
-        self._world = World(owner, counts, connect, self._writer, self._reader, self._inspector.check, tails, self._halt, tokens, limits)
+        self._world = World(
+            owner, counts, connect, self._writer, self._reader, self._inspector.check, tails, self._halt, tokens, limits, keep
+        )
         self.halted: str | None = None
         self.workers: dict[PartitionId, Worker] = {}
         self._tasks: dict[PartitionId, asyncio.Task[None]] = {}

@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from shared.kafka import WorldChanged
 from shared.partitions.ahead import OutputTails, check_not_ahead
+from shared.partitions.housekeeping import IDLE_SECONDS, Housekeeping
 from shared.partitions.meter import Meter
 from shared.partitions.model import InputRecord, OutboxRow, PartitionId, Position
 from shared.partitions.partition import Halted, Limits, StatePartition
@@ -31,7 +32,6 @@ CAREFUL_RECORDS = 2_000
 STORE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 """InternalClientError too: asyncpg raises it where the server ended the connection of a process that had been frozen in a batch."""
 FENCE_PAUSE_SECONDS = 2.0
-HOUSEKEEPING_SECONDS = 1.0
 MAX_PUBLISH_ROWS = 200
 
 
@@ -49,6 +49,7 @@ class World:
     on_change: Callable[[str], None]
     tokens: Callable[[], str]
     limits: Limits
+    keep: timedelta
 
 
 class Worker:
@@ -223,7 +224,7 @@ class Worker:
         return offer
 
     async def _serve(self, state: StatePartition, store: PostgresPartitionStore, failure: list[Halted]) -> None:
-        housekeeping, noted = monotonic() + HOUSEKEEPING_SECONDS, 0
+        housekeeping = Housekeeping(self.partition, self._world.keep, self.meter.forgotten)
         while not self._stopping:
             if state.has_records or state.deadline_is_due(self._now()):
                 self.messages_at = monotonic() if not state.has_records else self.messages_at
@@ -237,16 +238,12 @@ class Worker:
                 self.messages_at = monotonic()
                 self._queue.extend(rows)
                 self._queued.set()
+                await housekeeping.step(state, store, idle=False)
                 await asyncio.sleep(0)
                 continue
             if failure:
                 raise failure[0]
-            if monotonic() > housekeeping and state.published_sequence > noted:
-                assert state.row is not None, "between batches"
-                noted = state.published_sequence
-                await store.note_published(state.row.epoch, noted)
-                await store.forget_published()
-                housekeeping = monotonic() + HOUSEKEEPING_SECONDS
+            await housekeeping.step(state, store, idle=True)
             await self._wait(state)
 
     def _now(self) -> datetime:
@@ -270,7 +267,7 @@ class Worker:
             return
         self.messages_at = monotonic()
         due = state.side.next_deadline()
-        seconds = HOUSEKEEPING_SECONDS
+        seconds = IDLE_SECONDS
         if due is not None:
             seconds = min(seconds, max(0.0, (due - self._now()).total_seconds()))
         with contextlib.suppress(TimeoutError):

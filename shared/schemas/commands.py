@@ -110,7 +110,8 @@ class ChainStop:
 class ReserveChain:
     """All or nothing: reserve at `stops[stop]`, pending, and pass the message on to the next; the stops are sorted by SKU.
 
-    `alternative` is the one warehouse that this chain draws on. `sticky` and `overtaken` belong to fairness (a rule).
+    `alternative` is the one warehouse that this chain draws on. `sticky` and `overtaken` belong to fairness (a rule). `started_at`: when
+    its attempt began, so that one which was on its way for longer than tombstones are kept is known for what it is.
     """
 
     __pydantic_config__ = STRICT
@@ -124,6 +125,7 @@ class ReserveChain:
     strategy: Strategy = Strategy.FEFO
     priority: Priority
     demanded_at: Time
+    started_at: Time | None = None
     sticky: bool = False
     overtaken: Count = 0
 
@@ -220,6 +222,19 @@ class Consume:
     command: Version
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forget:
+    """The demand ended long ago: remove the row, which holds nothing and has been a tombstone since. Always answered `forgotten`."""
+
+    __pydantic_config__ = STRICT
+    type: Literal["forget"] = "forget"
+    demand: DemandId
+    merchant: Merchant
+    sku: Sku
+    alternative: Warehouse | Literal[""] = ""
+    attempt: Version
+
+
 InventoryCommand = ReceiveStock | AdjustStock
-ReservationCommand = ReserveLine | ReserveChain | Release | ReturnBaton | Activate | MarkPicking | UnmarkPicking | Consume
+ReservationCommand = ReserveLine | ReserveChain | Release | ReturnBaton | Activate | MarkPicking | UnmarkPicking | Consume | Forget
 StockCommand = InventoryCommand | ReservationCommand

@@ -130,6 +130,19 @@ class Wake:
     overtaken: Count = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten:
+    """The stock side has no row of this (demand, SKU, alternative) any more; this is the last that it says of it."""
+
+    __pydantic_config__ = STRICT
+    type: Literal["forgotten"] = "forgotten"
+    demand: DemandId
+    merchant: Merchant
+    sku: Sku
+    alternative: Warehouse | Literal[""] = ""
+    attempt: Version
+
+
 # ---------------------------------------------------------------- demands, from the services that own them
 
 
@@ -188,7 +201,7 @@ class AllocationRunChanged:
     changed_at: Time
 
 
-DemandEvent = OrderChanged | Outcome | Wake
+DemandEvent = OrderChanged | Outcome | Wake | Forgotten
 """Everything that the demand side folds."""
 
 

@@ -41,8 +41,10 @@ _MESSAGES: tuple[type[Any], ...] = (
     commands.MarkPicking,
     commands.UnmarkPicking,
     commands.Consume,
+    commands.Forget,
     events.Outcome,
     events.Wake,
+    events.Forgotten,
     intake.OrderIntake,
     events.OrderChanged,
     events.AllocationRunChanged,
@@ -55,7 +57,7 @@ ADAPTERS: dict[str, TypeAdapter[Any]] = {message.__dataclass_fields__["type"].de
 """Message type to its validator; the keys are the closed set of released messages."""
 PACKS: dict[str, TypeAdapter[Any]] = {
     "reservations": TypeAdapter(tuple[Annotated[commands.ReservationCommand, Field(discriminator="type")], ...]),
-    "outcomes": TypeAdapter(tuple[Annotated[events.Outcome | events.Wake, Field(discriminator="type")], ...]),
+    "outcomes": TypeAdapter(tuple[Annotated[events.Outcome | events.Wake | events.Forgotten, Field(discriminator="type")], ...]),
 }
 """Name of an internal topic to the validator of the many messages that travel there in one record."""
 _KINDS = {f"earmark.{kind}.{SCHEMA}": kind for kind in (*ADAPTERS, *(f"{name}.pack" for name in PACKS))}

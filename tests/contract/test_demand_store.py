@@ -8,7 +8,6 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex
 
@@ -18,7 +17,7 @@ from services.allocator.store import demand_tables
 from services.allocator.store.demand import DemandRowsMissing, PostgresDemandStorage
 from services.allocator.store.demand_encoding import from_row, to_row
 from services.allocator.store.demand_memory import MemoryDemandStorage
-from services.allocator.store.demand_ports import DemandRow, DemandStorage, Page
+from services.allocator.store.demand_ports import DemandRow, DemandStorage, Ended, Page
 from shared.partitions.memory import MemoryDatabase, MemoryPartitionStore
 from shared.schemas.events import Holder, Outcome, Remedy, Shortage
 from shared.schemas.values import Fill, Piece, Strategy, Wish
@@ -178,6 +177,30 @@ async def test_every_demand_as_it_is_now_is_its_row_or_what_a_newer_page_says(da
     assert [tuple(one) for one in columns] == [(3, 6), (3, 4), (3, 5)]
 
 
+async def test_those_that_ended_come_in_the_order_in_which_they_did_with_their_page(backend: Backend) -> None:
+    later = NOON + timedelta(days=1)
+    ended = [row(1, status="closed", closed_at=later), row(2, status="consumed", closed_at=NOON), row(3, status="closed")]
+    async with committed(backend) as storage:
+        await storage.insert(3, 7, [*ended, row(4), row(5, status="forgetting", closed_at=NOON)])
+        await storage.insert(4, 8, [row(6, status="closed", closed_at=NOON)])
+    assert await backend.storage.ended(3, 9) == [Ended(NOON, row(2).demand, 7), Ended(later, row(1).demand, 7)]
+    assert await backend.storage.ended(3, 1) == [Ended(NOON, row(2).demand, 7)]
+
+
+async def test_demands_are_forgotten_and_only_those_that_there_are(backend: Backend) -> None:
+    async with committed(backend) as storage:
+        await storage.insert(3, 1, [row(1), row(2)])
+        await storage.insert(4, 1, [row(3)])
+    async with committed(backend) as storage:
+        await storage.forget(3, [row(1).demand])
+    assert await backend.storage.load(3, [row(1).demand, row(2).demand]) == [row(2)]
+    for missing in (1, 3):
+        await backend.begin()
+        with pytest.raises((DemandRowsMissing, ValueError)):
+            await backend.storage.forget(3, [row(missing).demand])
+        await backend.rollback()
+
+
 async def test_storing_a_demand_twice_is_an_error(backend: Backend) -> None:
     async with committed(backend) as storage:
         await storage.insert(3, 1, [row(1)])
@@ -243,7 +266,9 @@ async def test_the_tables_are_what_the_migrations_made(database: str) -> None:
     connection = await asyncpg.connect(database)
     try:
         columns = {name: await connection.fetch(_COLUMNS, name) for name in ("demand", "demand_page")}
-        index = await connection.fetchval("SELECT indexdef FROM pg_indexes WHERE indexname = 'demand_deadline'")
+        indexes = await connection.fetch(
+            "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'demand' AND indexname <> 'demand_pkey'"
+        )
     finally:
         await connection.close()
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # as SQLAlchemy publishes it
@@ -257,9 +282,8 @@ async def test_the_tables_are_what_the_migrations_made(database: str) -> None:
         assert [tuple(one) for one in columns[table.name]] == [
             (column.name, names[column.type.compile(dialect)], bool(column.nullable)) for column in table.columns
         ]
-    (declared,) = demand_tables.demand.indexes
-    made = str(CreateIndex(declared).compile(dialect=dialect))
-    assert _plain(made) == _plain(str(text(index)))
+    declared = {str(one.name): str(CreateIndex(one).compile(dialect=dialect)) for one in demand_tables.demand.indexes}
+    assert {name: _plain(made) for name, made in declared.items()} == {name: _plain(made) for name, made in indexes}
 
 
 def _plain(statement: str) -> str:

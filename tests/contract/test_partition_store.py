@@ -332,6 +332,30 @@ async def test_published_rows_can_be_forgotten_and_others_stay(server: Server) -
     assert await store.unpublished(0) == [second]
 
 
+async def test_published_rows_go_oldest_first_and_no_more_than_asked(server: Server) -> None:
+    store, row = await claimed(server)
+    rows = tuple(outbox_row(1, number, number, destination=number) for number in range(1, 6))
+    await serve(store, row, outbox=rows)
+    await store.note_published(row.epoch, 4)
+    assert [await store.forget_published(3) for _ in range(3)] == [3, 1, 0]
+    assert await store.unpublished(0) == list(rows[4:])
+
+
+async def test_history_is_forgotten_from_its_beginning_but_for_what_is_young_unpublished_or_the_newest(server: Server) -> None:
+    store, row = await claimed(server)
+    batches = [await serve(store, row)]
+    for _ in range(3):
+        batches.append(await serve(store, _after(row, batches[-1])))
+    batches.append(await serve(store, _after(row, batches[-1]), outbox=(outbox_row(5, 1, 2),)))
+    batches.append(await serve(store, _after(row, batches[-1])))
+    assert await store.forget_history(row.epoch, timedelta(days=1)) == 0
+    assert await store.forget_history(row.epoch - 1, timedelta(0)) == 0, "not the owner"
+    assert [await store.forget_history(row.epoch, timedelta(0), most) for most in (3, 3, 3)] == [3, 1, 0]
+    await store.note_published(row.epoch, 2)
+    assert [await store.forget_history(row.epoch, timedelta(0)) for _ in range(2)] == [1, 0]
+    assert [await store.committed(batch.batch_no, batch.token) for batch in batches] == [False] * 5 + [True]
+
+
 async def test_marks_are_kept_per_topic_and_source_and_only_rise(server: Server) -> None:
     store, row = await claimed(server)
     one, two, elsewhere = ("earmark.reservations", "demand/0/1"), ("earmark.reservations", "demand/0/2"), ("earmark.outcomes", "demand/0/1")

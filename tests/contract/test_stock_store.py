@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql
 
 from services.allocator.core.stock.rows import (
     BatonRow,
+    LevelsRound,
     MovementRow,
     QueueRow,
     RecordRow,
@@ -97,6 +98,7 @@ def movement(command_id: str = "c-1", **changed: Any) -> MovementRow:
 
 
 QUEUE = QueueRow("acme", "A", 3, 2, 4, 7, None)
+ROUND = LevelsRound(NOON, NOON, None)
 BATON = BatonRow("acme", "A", "sales-order/acme/1", "W", 3, 7, NOON, False)
 
 
@@ -184,17 +186,20 @@ async def test_a_takeover_finds_the_deadlines_of_its_partition_only(backend: Bac
         queues=[QUEUE._replace(continue_at=NOON), QUEUE._replace(sku="X", partition=4, continue_at=NOON)],
     )
     await saved(
-        backend, batons=[BATON, BATON._replace(alternative="V", expired=True), BATON._replace(sku="X", partition=4)], announced_at=NOON
+        backend,
+        batons=[BATON, BATON._replace(alternative="V", expired=True), BATON._replace(sku="X", partition=4)],
+        announced_at=NOON,
+        levels_round=ROUND,
     )
     key = ("acme", "A")
-    wanted = StoredDeadlines([(key, ("sales-order/acme/1", "W"), NOON)], [(key, NOON)], [(key, date(2027, 1, 1))], NOON, [])
+    wanted = StoredDeadlines([(key, ("sales-order/acme/1", "W"), NOON)], [(key, NOON)], [(key, date(2027, 1, 1))], NOON, [], ROUND)
     assert await backend.storage.deadlines(3) == wanted
 
 
 async def test_a_takeover_finds_the_skus_whose_levels_are_untold(backend: Backend) -> None:
     await saved(backend, new_records=[record(), record(2), record(sku="B")])
     assert sorted((await backend.storage.deadlines(3)).unannounced) == [("acme", "A"), ("acme", "B")]
-    await saved(backend, announced_at=NOON)
+    await saved(backend, announced_at=NOON, levels_round=ROUND)
     await saved(backend, changed_records=[record(sku="B", changed_at=NOON + timedelta(seconds=1))], now=NOON + timedelta(seconds=1))
     assert (await backend.storage.deadlines(3)).unannounced == [("acme", "B")]
 
@@ -202,7 +207,9 @@ async def test_a_takeover_finds_the_skus_whose_levels_are_untold(backend: Backen
 async def test_nothing_of_a_rolled_back_batch_is_left(backend: Backend) -> None:
     await backend.begin()
     await backend.storage.save(
-        NOTHING._replace(new_records=[record()], new_reservations=[reservation()], movements=[movement()], announced_at=NOON)
+        NOTHING._replace(
+            new_records=[record()], new_reservations=[reservation()], movements=[movement()], announced_at=NOON, levels_round=ROUND
+        )
     )
     await backend.rollback()
     assert await backend.storage.summaries([("acme", "A")]) == {}
@@ -300,3 +307,33 @@ async def test_postgres_and_memory_make_the_same_sends_of_the_same_story(connect
         async with connection.transaction():
             assert await side.decide(*seen[-1]) == wanted
             await side.save()
+
+
+async def test_forgotten_reservations_go_before_new_ones_come_and_only_where_they_hold_nothing(backend: Backend) -> None:
+    tombstone = reservation("1", reserved_units=0, piece_records=(), piece_units=(), empty_since=NOON)
+    await saved(backend, new_reservations=[tombstone, reservation("2")])
+    await saved(backend, forgotten_reservations=[tombstone[:3]], new_reservations=[tombstone._replace(attempt=9)])
+    (found,) = await backend.storage.reservations([tombstone[:3]])
+    assert found.attempt == 9
+    await saved(backend, forgotten_reservations=[tombstone[:3]])
+    assert await backend.storage.reservations([tombstone[:3], ("sales-order/acme/2", "A", "")]) == [reservation("2")]
+    for not_one in (tombstone, reservation("2")):
+        await backend.begin()
+        with pytest.raises((StockRowsMissing, ValueError)):
+            await backend.storage.save(NOTHING._replace(forgotten_reservations=[not_one[:3]]))
+        await backend.rollback()
+
+
+async def test_the_skus_of_a_partition_are_gone_through_in_order(backend: Backend) -> None:
+    await saved(backend, new_records=[record(sku="B"), record(2, sku="B"), record(sku="A"), record(sku="C"), record(sku="X", partition=4)])
+    storage = backend.storage
+    assert await storage.skus_after(3, None, 2) == [("acme", "A"), ("acme", "B")]
+    assert await storage.skus_after(3, ("acme", "B"), 2) == [("acme", "C")]
+    assert await storage.skus_after(3, ("acme", "C"), 2) == []
+
+
+async def test_the_round_of_all_levels_comes_back_as_it_was_stored(backend: Backend) -> None:
+    rounds = [LevelsRound(NOON, NOON - timedelta(hours=1), ("acme", "B")), LevelsRound(NOON, NOON, None)]
+    for stored in rounds:
+        await saved(backend, announced_at=NOON, levels_round=stored)
+        assert (await backend.storage.deadlines(3)).levels_round == stored

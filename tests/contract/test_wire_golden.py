@@ -77,8 +77,9 @@ PACKED = {
         "mark_picking",
         "unmark_picking",
         "consume",
+        "forget",
     },
-    "outcomes": {"outcome", "wake"},
+    "outcomes": {"outcome", "wake", "forgotten"},
 }
 
 

@@ -95,7 +95,7 @@ SPOILED = (
         "consumed by somebody else",
         "UPDATE allocator.movement SET cause = 'sales-order/acme/other' WHERE kind = 'consume'",
         CONSUMED,
-        "sales-order/acme/other",
+        "sales-order/acme/gone",
     ),
     # reservations
     Spoiled("more reserved than there are pieces", RESERVATION.format("reserved_units = reserved_units + 1"), PIECES, "whole"),

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 STEPS_OF_A_BATCH = 12
+MONTH, ROUND_DAYS = timedelta(days=30), 25
+"""Both later than anything that an attempt waits for: see `REST_MS`."""
 INPUTS: dict[str, tuple[str, ...]] = {"stock": StockSide.inputs, "demand": DemandSide.inputs}
 
 
@@ -53,12 +55,17 @@ class AllocatorBusiness:
         random = world.random
         self.shop = Shop(world, habits(random))
         one_of, batch_seconds = random.choice, STEPS_OF_A_BATCH * world.step_ms / 1_000
+        self._keep = one_of((timedelta(seconds=batch_seconds * one_of((30, 100, 300))), MONTH))
         self.stock_settings = StockSettings(
             serve_limit=one_of((1, 2, 5, 100)),
             window_limit=one_of((1, 2, 4, 64)),
             baton_seconds=batch_seconds * one_of((20, 60, 200, 2_000)),
             level_interval_ms=one_of((0, 50, 250, 2_000)),
             cache_rows=one_of((0, 3, 30, 200_000)),
+            round_hours=ROUND_DAYS * 24,
+            round_slice=one_of((1, 2, 100)),
+            round_pause_seconds=batch_seconds * one_of((0, 5)),
+            keep=self._keep,
         )
         self.demand_settings = DemandSettings(
             policy=PolicySettings(default_warehouses=self.shop.habits.warehouses),
@@ -67,15 +74,23 @@ class AllocatorBusiness:
                 pause=timedelta(seconds=batch_seconds * one_of((5, 30, 100))),
             ),
             cached_lines=one_of((0, 3, 20_000)),
+            keep=self._keep,
+            forget_at_once=one_of((1, 3, 200)),
+            forget_beside=one_of((1, 5)),
         )
         self._restocks = random.randint(0, 3)
-        self.stock = StockChecks(world)
+        self._month_passes = random.random() < 0.5
+        self.stock = StockChecks(world, self.shop)
         self.demand = DemandChecks(world, self.shop, self.stock)
         self.published = PublishedChecks(world, self.shop, self.stock, timedelta(milliseconds=self.stock_settings.level_interval_ms))
 
     def inputs(self, partition: PartitionId) -> tuple[str, ...]:
         """See `Business`."""
         return INPUTS[partition.side]
+
+    def keep(self) -> timedelta:
+        """See `Business`."""
+        return self._keep
 
     def step_bound(self) -> int:
         """See `Business`."""
@@ -114,7 +129,18 @@ class AllocatorBusiness:
     def disturb_quiet(self) -> bool:
         """See `Business`."""
         self._restocks -= 1
-        if self._restocks < 0:
+        if self._restocks >= 0:
+            self.shop.goods.restock()
+        elif self._month_passes:
+            self._month_passes = False
+            self._let_a_month_pass()
+        else:
             return False
-        self.shop.goods.restock()
         return True
+
+    def _let_a_month_pass(self) -> None:
+        """Everything that ended is forgotten, and every level is told once more."""
+        self.published.every_level_since = self.world.clock()
+        self.demand.ended_before = self.world.clock()
+        self.world.scheduler.advance((MONTH + timedelta(days=1)) // timedelta(milliseconds=1))
+        self.world.count("month passed")

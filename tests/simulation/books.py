@@ -105,6 +105,37 @@ def _check_flags(name: Sku, sku: SkuBooks, today: date) -> None:
                 raise Failed(f"flag order: {name} {one} is flagged, the worse placed {other} is not")
 
 
+def check_nobody_passed_over(name: Sku, sku: SkuBooks, today: date) -> None:
+    """Nobody is left waiting beside stock that would serve them, not even in between. One whose baton has expired is about to get nothing.
+    Left out while somebody is awake, whose baton comes back and lets the others be served, and where serving goes on in the next batch:
+    a better placed newcomer may have taken what one waiter was about to get, so that another fits."""
+    if (sku.queue and sku.queue.continue_at) or any(not baton.expired for baton in sku.batons.values()):
+        return
+    if any(one.flagged_units for one in sku.reservations.values()):
+        return
+    for one in sku.reservations.values():
+        there = room_for(sku, one.warehouses, today)
+        serves = there > 0 and (one.fill == "partial" or there >= one.waiting_units)
+        if one.waiting_units and serves and (one.demand, one.alternative) not in sku.batons:
+            raise Failed(f"passed over: {name} {one} waits beside {there} free units")
+
+
+def in_queue(one: ReservationRow) -> tuple[Any, ...]:
+    """The place of a waiter."""
+    return one.priority, one.demanded_at, one.demand, one.alternative
+
+
+def claim(waiter: ReservationRow, free: dict[str, int]) -> None:
+    """Takes what a waiter is about to get."""
+    need = waiter.waiting_units
+    if waiter.fill != "partial" and need > sum(free.get(warehouse, 0) for warehouse in set(waiter.warehouses)):
+        return
+    for warehouse in waiter.warehouses:
+        part = min(need, free.get(warehouse, 0))
+        free[warehouse] = free.get(warehouse, 0) - part
+        need -= part
+
+
 # ---------------------------------------------------------------- at rest
 
 

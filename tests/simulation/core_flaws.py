@@ -5,21 +5,25 @@ Figures in the protocol's description say how often its executable model failed 
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from services.allocator import demand_side, demand_under_way
 from services.allocator.core import policy
-from services.allocator.core.demand import attempts, picking
+from services.allocator.core.demand import attempts, forgetting, picking
 from services.allocator.core.demand import fold as demand_fold
 from services.allocator.core.demand.state import Status
 from services.allocator.core.policy import Timing
-from services.allocator.core.stock import backing, holding, ledger, reserving, serving
+from services.allocator.core.stock import backing, claims, holding, ledger, reserving, serving
 from services.allocator.core.stock import fold as stock_fold
 from services.allocator.core.stock.choosing import free_by_warehouse
 from services.allocator.core.stock.draft import Draft
+from services.allocator.core.stock.rows import LevelsRound
 from services.allocator.core.stock.state import Reservation, StockRecord
+from services.allocator.stock_side import StockSide
 from services.allocator.store import demand_ports
 from shared.schemas.commands import MarkPicking, Release, ReturnBaton
+from shared.schemas.values import Fill
 from tests.simulation.flaw import Change, Flaw
 
 
@@ -51,6 +55,32 @@ def _newcomer(sku: Any, rank: Any, today: Any) -> dict[str, int]:
 def _no_tombstone(draft: Draft, sku: Any, command: Release) -> None:
     if (command.demand, command.alternative) in sku.reservations:
         holding.release(draft, sku, command)
+
+
+def _release_and_forget(draft: Draft, sku: Any, command: Release) -> None:
+    holding.release(draft, sku, command)
+    reservation = sku.reservations[command.demand, command.alternative]
+    if reservation.attempt == command.attempt:
+        draft.forget_reservation(sku, reservation)
+
+
+async def _no_round(self: Any, now: Any) -> None:
+    self._round = self._round or LevelsRound(FAR, FAR, None)
+
+
+FAR = datetime(2999, 1, 1, tzinfo=UTC)
+
+
+def _claim_of_the_expired(sku: Any, waiter: Reservation, free: Any) -> bool:
+    return waiter.fill is Fill.PARTIAL or waiter.waiting <= claims.left_for(free, waiter.warehouses)
+
+
+def _spent_stays(self: Draft, sku: Any, reservation: Reservation) -> None:
+    self.changed_queue(sku)
+
+
+def _baton_leaves_spent(self: Draft, sku: Any, key: Any) -> None:
+    self.batons[sku.key, key] = sku
 
 
 def _without_serving(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -121,6 +151,11 @@ STOCK_FLAWS: tuple[type[Flaw], ...] = (
     flaw("ShortStopKeepsWhatItHas", (reserving, "drop", nothing)),
     flaw("ReleaseHealsNobody", (holding, "settle", nothing)),
     flaw("ConsumedWithoutMovement", (holding, "post_consumption", nothing)),
+    flaw("TombstoneGoesWithTheRelease", (stock_fold.HANDLERS, Release, _release_and_forget)),
+    flaw("LateChainIsTaken", (reserving, "_is_ancient", lambda *_: False)),
+    flaw("ExpiredBatonsKeepTheirClaim", (serving, "has_claim", _claim_of_the_expired), (claims, "has_claim", _claim_of_the_expired)),
+    flaw("SpentIsRememberedTooLong", (Draft, "_changed_claims", _spent_stays), (Draft, "changed_baton", _baton_leaves_spent)),
+    flaw("LevelsAreToldOnce", (StockSide, "_go_round", _no_round)),
 )
 
 # ---------------------------------------------------------------- the demand side
@@ -182,6 +217,19 @@ def _numbers_begin_anew(self: Any, budget: int, pages: Any, waiting: Any) -> Non
 
 _UNDER_WAY = demand_under_way.UnderWay.__init__
 
+_BEGIN = forgetting.begin
+
+
+def _demand_goes_first(state: Any, sends: Any) -> None:
+    _BEGIN(state, sends)
+    state.seen.clear()
+
+
+async def _nothing_is_forgotten(self: Any, fold: Any, *, beside: bool) -> list[str]:
+    self._oldest = None
+    return []
+
+
 DEMAND_FLAWS: tuple[type[Flaw], ...] = (
     flaw("ChainsAreNotSorted", (policy, "_merged", _unsorted)),
     flaw("ClosedDemandKeepsItsBaton", (attempts, "let_go", _closed_keeps_baton)),
@@ -197,6 +245,8 @@ DEMAND_FLAWS: tuple[type[Flaw], ...] = (
     flaw("MarksStayBehind", (picking, "unmark", nothing)),
     flaw("LessGoesByTheChain", (attempts, "asks_for_less", lambda *_: False)),
     flaw("DeadlinesDoNotGrow", (Timing, "attempt_limit", lambda self, expiries: self.attempt)),
+    flaw("DemandGoesBeforeItsTombstones", (forgetting, "begin", _demand_goes_first)),
+    flaw("NothingIsForgotten", (demand_side.DemandSide, "_forget", _nothing_is_forgotten)),
     flaw("NobodyIsActivated", (attempts, "succeed", lambda state, sends: setattr(state, "status", Status.ALLOCATED))),
 )
 

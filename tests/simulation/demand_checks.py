@@ -1,5 +1,6 @@
 """The demand side's promises at rest: what it believes is what the stock side has, and no demand is half served."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from services.allocator.core.demand.state import DemandState, Picking, Status
@@ -10,7 +11,7 @@ from shared.schemas.values import Wish
 from tests.simulation.books import room_for
 from tests.simulation.failed import Failed
 from tests.simulation.shop import Order, Shop
-from tests.simulation.stock_checks import StockChecks
+from tests.simulation.stock_checks import CLOCKS_JUMP, StockChecks
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -24,6 +25,8 @@ class DemandChecks:
 
     def __init__(self, world: "World", shop: Shop, stock: StockChecks) -> None:
         self._world, self._shop, self._stock = world, shop, stock
+        self.ended_before: datetime | None = None
+        """What ended earlier must have been forgotten by now."""
 
     def state_of(self, demand: str) -> DemandState:
         """The committed state of a demand: at rest it has a row, and no page says anything newer."""
@@ -39,12 +42,26 @@ class DemandChecks:
     def quiet(self) -> None:
         """At rest."""
         for name, order in self._shop.orders.items():
+            if name in self._shop.forgotten:
+                self._check_forgotten(name)
+                continue
             state = self.state_of(name)
+            self._check_age(state)
             truth = {(row.sku, row.alternative): row for row in self._stock.of_demand(name)}
             _check_settled(state, order)
             _check_folded(state, truth)
             self._check_shape(state, truth)
             _check_marks(state, truth)
+
+    def _check_forgotten(self, name: str) -> None:
+        """Nothing is left of it; unless its owner spoke up after the window, which makes another demand of it."""
+        left = list(self._stock.of_demand(name))
+        if left and name not in self._world.database.table("demand"):
+            raise Failed(f"forgotten, and yet there is {left}")
+
+    def _check_age(self, state: DemandState) -> None:
+        if self.ended_before is not None and state.closed_at is not None and state.closed_at < self.ended_before - CLOCKS_JUMP:
+            raise Failed(f"ended a month ago and still known: {state}")
 
     def _check_shape(self, state: DemandState, truth: dict[tuple[str, str], ReservationRow]) -> None:
         held: Units = {key: row.reserved_units for key, row in truth.items() if row.reserved_units}

@@ -102,6 +102,7 @@ class Ownership:
         if self.world.random.random() < HOUSEKEEPING:
             await store.note_published(state.row.epoch, state.published_sequence)
             await store.forget_published()
+            await store.forget_history(state.row.epoch, self.world.business.keep(), self.world.random.randint(1, 20))
         await pause()
 
     def _set_clock(self, now: datetime) -> None:

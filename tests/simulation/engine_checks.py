@@ -5,6 +5,7 @@ only go forward, without a gap; replay of the logs in the stored cuts gives the 
 """
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ class EngineChecks:
         self.world = world
         self.committed: dict[tuple[str, int], tuple[str, int, Record]] = {}
         self._first_seen: dict[tuple[str, int], dict[str, int]] = {}
+        self.batches: dict[PartitionId, list[Batch]] = defaultdict(list)
         self._published: set[tuple[str, int]] = set()
         self._history = hashlib.blake2b(digest_size=8)
 
@@ -90,7 +92,8 @@ class EngineChecks:
             if row is not GONE:
                 self._outbox(key[0], row)
         for (partition, number), batch in staged.get("batch", {}).items():
-            self._batch(partition, number, batch)
+            if batch is not GONE:
+                self._batch(partition, number, batch)
 
     def _outbox(self, partition: PartitionId, row: OutboxRow) -> None:
         if len(row.records) != row.last_sequence - row.first_sequence + 1:
@@ -102,9 +105,13 @@ class EngineChecks:
             self.committed[origin] = row.topic, row.destination, record
 
     def _batch(self, partition: PartitionId, number: int, batch: Batch) -> None:
-        before: Batch | None = self.world.database.table("batch").get((partition, number - 1))
+        known = self.batches[partition]
+        before = known[-1] if known else None
+        known.append(batch)
         self.world.tally["batches"] += 1
         self.world.say(partition, "batch", number, dict(batch.offsets), batch.logical_time)
+        if number != len(known):
+            raise Failed(f"{partition}: batch {number} is the {len(known)}th")
         if before is None:
             if number != 1 or batch.first_sequence != 1:
                 raise Failed(f"{partition}: batch {number} with sequence {batch.first_sequence} follows nothing")
@@ -122,6 +129,7 @@ class EngineChecks:
         for partition in self.world.group.partitions:
             self._all_read(partition)
             self._all_in_batches(partition)
+            self._newest_are_kept(partition)
 
     def _row(self, partition: PartitionId) -> PartitionRow:
         return PartitionRow(partition=partition, **self.world.database.table("partition")[partition])
@@ -143,16 +151,23 @@ class EngineChecks:
         for topic in self._inputs(partition):
             records = self.world.kafka.logs[topic, partition.number]
             covered: list[int] = []
-            for batch in batches(self.world, partition):
+            for batch in self.batches[partition]:
                 if topic in batch.offsets:
                     covered += [record.offset for record in records.between(*batch.offsets[topic])]
             if covered != [record.offset for record in records.records]:
                 raise Failed(f"{partition}: the batch rows do not cover {topic} once")
 
+    def _newest_are_kept(self, partition: PartitionId) -> None:
+        """History goes from its beginning only: the batch rows that are left are the newest, without a gap, and at least the last."""
+        left = sorted(number for (name, number) in self.world.database.table("batch") if name == partition)
+        made = len(self.batches[partition])
+        if made and left != list(range(left[0] if left else 0, made + 1)):
+            raise Failed(f"{partition}: of {made} batch rows are left {left}")
+
     def replay(self) -> None:
         """Replay of the logs in the stored cuts gives the same events."""
         for partition in self.world.group.partitions:
-            replay(self.world, partition, list(batches(self.world, partition)))
+            replay(self.world, partition, self.batches[partition])
 
     def readers_view(self, topic: str) -> Iterator[InputRecord]:
         """The topic as a reader sees it that drops repeats by one high-water mark per source."""
@@ -171,15 +186,6 @@ def without_repeats(records: Iterable[InputRecord]) -> Iterator[InputRecord]:
                 continue
             marks[source] = sequence
         yield record
-
-
-def batches(world: "World", partition: PartitionId) -> Iterator[Batch]:
-    """The batch rows of a partition, in order."""
-    table = world.database.table("batch")
-    number = 1
-    while (partition, number) in table:
-        yield table[partition, number]
-        number += 1
 
 
 def origin_of(record: InputRecord) -> tuple[str, int] | None:

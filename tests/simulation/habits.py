@@ -1,6 +1,6 @@
 """What the people around the allocator do in this seed, and how often."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from shared.schemas.values import Fill
@@ -25,7 +25,32 @@ class Habits:
 
 
 def habits(random: Random) -> Habits:
-    """Drawn from the seed."""
+    """Drawn from the seed. In some, everybody wants the same."""
+    drawn = _drawn(random)
+    return _crowd(random, drawn) if random.random() < CROWDS else drawn
+
+
+CROWDS = 0.1
+
+
+def _crowd(random: Random, drawn: Habits) -> Habits:
+    """Many for one SKU or two, who wait whole or in part, are woken, come and go while goods arrive: those behind live on what the
+    claims of those before them leave."""
+    weights = {"edit": 0.5, "cancel": 1.5, "release": 0.3, "receive": 4, "adjust": 0.3}
+    return replace(
+        drawn,
+        orders=40,
+        doings=80,
+        merchants=("acme",),
+        skus=drawn.skus[: random.randint(1, 2)],
+        warehouses=("w0", "w1"),
+        fills=(Fill.PARTIAL, Fill.WHOLE_LINES, Fill.ALL_OR_NOTHING, Fill.ALL_OR_NOTHING),
+        rich=random.choice((0, 2)),
+        weights=drawn.weights | weights,
+    )
+
+
+def _drawn(random: Random) -> Habits:
     one_of = random.choice
     apart = one_of(((Fill.PARTIAL,) * 3, (Fill.WHOLE_LINES,) * 3, (Fill.PARTIAL, Fill.WHOLE_LINES)))
     fills = one_of((apart, (*apart, Fill.ALL_OR_NOTHING), (*apart[:1], Fill.ALL_OR_NOTHING), (Fill.ALL_OR_NOTHING,)))

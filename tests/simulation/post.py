@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from shared.schemas import wire
+from shared.schemas import topics, wire
 from shared.schemas.commands import InventoryCommand
 from shared.schemas.events import AllocationRunChanged, OrderChanged
 from shared.schemas.wire import Envelope, Record
@@ -31,6 +31,10 @@ class Post:
             self.traces[message.demand.id, message.demand.version] = trace
         record = wire.encode(message, key=key, envelope=Envelope("outside", self._number), time=self.world.clock(), traceparent=trace)
         self._on_its_way.append((topic, key, record))
+
+    def silence(self, demand: str) -> None:
+        """What was said of a demand and has not arrived never will."""
+        self._on_its_way = [one for one in self._on_its_way if (one[0], one[1]) != (topics.ORDERS.name, demand)]
 
     def deliver(self, *, faults: bool) -> bool:
         """One message that is on its way reaches Kafka, perhaps to come again."""

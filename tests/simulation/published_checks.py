@@ -1,7 +1,7 @@
 """What readers were told, at rest: every command one answer, the newest word is the truth, every bad record is put aside once."""
 
 from collections import defaultdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from services.allocator.core.stock.rows import MovementRow
@@ -11,7 +11,7 @@ from shared.schemas.topics import ALLOCATIONS, DEAD_LETTERS, MOVEMENTS, STOCK_LE
 from tests.simulation.books import Sku, SkuBooks, room
 from tests.simulation.failed import Failed
 from tests.simulation.shop import Shop
-from tests.simulation.stock_checks import StockChecks
+from tests.simulation.stock_checks import CLOCKS_JUMP, StockChecks
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -22,6 +22,8 @@ class PublishedChecks:
 
     def __init__(self, world: "World", shop: Shop, stock: StockChecks, level_interval: timedelta) -> None:
         self._world, self._shop, self._stock, self._level_interval = world, shop, stock, level_interval
+        self.every_level_since: datetime | None = None
+        """Every level must have been told after this time."""
 
     def _told(self, topic: str, *kinds: str) -> list[Any]:
         view = self._world.checks.readers_view(topic)
@@ -42,6 +44,8 @@ class PublishedChecks:
         for event in self._told(ALLOCATIONS.name, "allocation_changed"):
             events[event.demand].append(event)
         for demand, order in self._shop.orders.items():
+            if demand in self._shop.forgotten:
+                continue
             told = events.get(demand, [])
             if [event.version for event in told] != list(range(1, len(told) + 1)) or not told:
                 raise Failed(f"versions of what was told of {demand}: {[event.version for event in told]}")
@@ -91,6 +95,8 @@ class PublishedChecks:
     def _check_level(self, name: Sku, sku: SkuBooks, event: StockLevelChanged | None) -> None:
         if event is None:
             raise Failed(f"no level was ever told of {name}")
+        if self.every_level_since is not None and event.changed_at < self.every_level_since - CLOCKS_JUMP:
+            raise Failed(f"the level of {name} was not told again: {event}")
         told = {
             level.warehouse: (level.on_hand_units, level.held_units, level.allocated_units, level.available_units)
             for level in event.warehouses

@@ -44,6 +44,7 @@ class Shop:
         self.post = Post(world)
         self.goods = Goods(self.post, habits)
         self.orders: dict[str, Order] = {}
+        self.forgotten: set[str] = set()
         self._acts = 0
         self._doings = {
             "edit": self._edit, "cancel": self._cancel, "release": self._release, "pick": self._pick, "unpick": self._unpick,
@@ -56,6 +57,11 @@ class Shop:
         order = self.orders[event.demand]
         if order.told is None or event.version > order.told.version:
             order.told = event
+
+    def forget(self, demand: str) -> None:
+        """The allocator knows nothing of it any more. It ended long ago, and nobody speaks of it any more: that is the window."""
+        self.forgotten.add(demand)
+        self.post.silence(demand)
 
     # ---------------------------------------------------------------- doing
 

@@ -15,7 +15,7 @@ from shared.schemas import wire
 from shared.schemas.commands import ReserveChain, ReserveLine
 from shared.schemas.events import OrderChanged
 from shared.schemas.values import Fill
-from tests.simulation.books import Sku, SkuBooks, room
+from tests.simulation.books import Sku, SkuBooks, claim, in_queue, room
 from tests.simulation.failed import Failed
 
 if TYPE_CHECKING:
@@ -67,28 +67,13 @@ def _nobody_jumped(
     for record in before.records.values():
         free[record.warehouse] = free.get(record.warehouse, 0) + room(record, today)
     rank = message.priority, message.demanded_at, message.demand, message.alternative
-    for waiter in sorted((one for one in before.reservations.values() if one.waiting_units), key=_rank):
-        if _rank(waiter) < rank and waiter.demand != message.demand and (waiter.demand, waiter.alternative) not in expired:
-            _claim(waiter, free)
+    for waiter in sorted((one for one in before.reservations.values() if one.waiting_units), key=in_queue):
+        if in_queue(waiter) < rank and waiter.demand != message.demand and (waiter.demand, waiter.alternative) not in expired:
+            claim(waiter, free)
     within = message.warehouses if isinstance(message, ReserveLine) else (message.alternative,)
     left = sum(free.get(warehouse, 0) for warehouse in set(within))
     if got > left:
         raise Failed(f"jumped the queue: {name} {message} got {got} of {left} that were left for it: {before.reservations}")
-
-
-def _rank(one: ReservationRow) -> tuple[Any, ...]:
-    return one.priority, one.demanded_at, one.demand, one.alternative
-
-
-def _claim(waiter: ReservationRow, free: dict[str, int]) -> None:
-    """Takes what a waiter is about to get."""
-    need = waiter.waiting_units
-    if waiter.fill != "partial" and need > sum(free.get(warehouse, 0) for warehouse in set(waiter.warehouses)):
-        return
-    for warehouse in waiter.warehouses:
-        part = min(need, free.get(warehouse, 0))
-        free[warehouse] = free.get(warehouse, 0) - part
-        need -= part
 
 
 def _kept(name: Sku, message: ReserveLine, before: SkuBooks, old: ReservationRow | None, new: ReservationRow) -> None:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from services.allocator.core.stock.rows import BatonRow, MovementRow, QueueRow, RecordRow, ReservationRow
@@ -10,29 +10,33 @@ from services.allocator.store.demand_memory import PAGES
 from services.allocator.store.demand_memory import TABLE as DEMANDS
 from services.allocator.store.demand_ports import DemandRow
 from shared.partitions.memory import GONE
-from tests.simulation.books import Sku, SkuBooks, check_movements, check_nobody_asleep, check_sku
+from tests.simulation.books import Sku, SkuBooks, check_movements, check_nobody_asleep, check_nobody_passed_over, check_sku
+from tests.simulation.failed import Failed
+from tests.simulation.shop import Shop
 from tests.simulation.single_checks import check_demand, check_reservation, only_message
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+CLOCKS_JUMP = timedelta(minutes=1)
 _ROWS = (RecordRow, ReservationRow, MovementRow, BatonRow, QueueRow)
 
 
 class StockChecks:
     """Keeps books of every SKU from the writes of every transaction."""
 
-    def __init__(self, world: "World") -> None:
-        self.world = world
+    def __init__(self, world: "World", shop: Shop) -> None:
+        self.world, self._shop = world, shop
         self.skus: dict[Sku, SkuBooks] = defaultdict(SkuBooks)
         self._demands: dict[str, DemandRow] = {}
         self._known: dict[tuple[str, Any], Any] = {}
 
     def applied(self, staged: dict[str, dict[Any, Any]]) -> None:
         """A transaction took effect."""
-        if "batch" not in staged:
+        made = [(key, batch) for key, batch in staged.get("batch", {}).items() if batch is not GONE]
+        if not made:
             return
-        (((partition, _), batch),) = staged["batch"].items()
+        (((partition, _), batch),) = made
         message = only_message(self.world, partition, batch)
         touched: dict[Sku, SkuBooks] = {}
         for table, rows in staged.items():
@@ -47,11 +51,34 @@ class StockChecks:
         today = batch.logical_time.date()
         for name, before in touched.items():
             check_sku(name, self.skus[name], today)
+            check_nobody_passed_over(name, self.skus[name], today)
             check_reservation(name, message, before, self.skus[name], today)
+        for demand in (key for key, row in staged.get(DEMANDS, {}).items() if row is GONE):
+            self._forgotten(demand)
         for row in _demand_rows(staged):
             check_demand(message, self._demands.get(row.demand), row)
             self._demands[row.demand] = row
             self.world.tally["attempt expired"] += row.status == "backoff"
+
+    def _forgotten(self, demand: str) -> None:
+        """The demand side forgets last."""
+        self.world.tally["demand forgotten"] += 1
+        row = self._demands.pop(demand)
+        assert row.closed_at is not None, "what is forgotten has ended"
+        age = self.world.database.clock() - row.closed_at
+        left = list(self.of_demand(demand))
+        if left:
+            raise Failed(f"forgotten while it is {row.status}, {left} is left: {demand}")
+        if age < self.world.business.keep() - CLOCKS_JUMP:
+            raise Failed(f"forgotten {age} after its end: {demand}")
+        self._shop.forget(demand)
+
+    def _check_tombstone(self, row: ReservationRow) -> None:
+        """A tombstone goes only when nobody may come for it any more."""
+        self.world.tally["tombstone forgotten"] += 1
+        demand = self._demands[row.demand]
+        if demand.status != "forgetting" or row.reserved_units or row.waiting_units:
+            raise Failed(f"tombstone dropped too early: {row} of a demand that is {demand.status}")
 
     def _book(self, row: Any, *, gone: bool) -> None:
         sku = self.skus[row.merchant, row.sku]
@@ -59,6 +86,8 @@ class StockChecks:
             case RecordRow():
                 sku.records[row.record] = row
             case ReservationRow():
+                if gone:
+                    self._check_tombstone(row)
                 _put(sku.reservations, (row.demand, row.alternative), row, gone=gone)
             case BatonRow():
                 self.world.tally["baton expired"] += row.expired and not gone
@@ -90,8 +119,7 @@ class StockChecks:
 
 def _demand_rows(staged: dict[str, dict[Any, Any]]) -> Iterator[DemandRow]:
     """What a transaction wrote of demands, as rows or on a page."""
-    for _, row, _ in staged.get(DEMANDS, {}).values():
-        yield row
+    yield from (stored[1] for stored in staged.get(DEMANDS, {}).values() if stored is not GONE)
     for page in staged.get(PAGES, {}).values():
         yield from () if page is GONE else page.rows
 

@@ -5,7 +5,7 @@ attempts, so that a command that is lost or done twice, which the real cores wou
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.partitions.memory import MemoryPartitionStore
@@ -95,12 +95,17 @@ class ToyBusiness:
         self._left = world.random.randint(5, 60)
         self._skus = [f"S{number}" for number in range(world.random.randint(1, 4))]
         self._ids = 0
+        self._keep = timedelta(seconds=world.random.choice((0, 1, 3_600)))
         self.asked: dict[str, int] = dict.fromkeys(self._skus, 0)
         self.received: dict[str, int] = dict.fromkeys(self._skus, 0)
 
     def inputs(self, partition: PartitionId) -> tuple[str, ...]:
         """See `Business`."""
         return INPUTS[partition.side]
+
+    def keep(self) -> timedelta:
+        """See `Business`."""
+        return self._keep
 
     def step_bound(self) -> int:
         """See `Business`."""

@@ -27,12 +27,18 @@ from tests.simulation.swarm import Swarm, draw
 START = datetime(2026, 1, 1, 23, 58, tzinfo=UTC)
 """Shortly before midnight: lots end at the change of the day."""
 
+REST_MS = 20 * 86_400_000
+"""Nothing of an attempt is ever so far away: what is due later than this is no work that is under way."""
+
 
 class Business(Protocol):
     """What the simulated installation is about."""
 
     def inputs(self, partition: PartitionId) -> tuple[str, ...]:
         """The topics that a partition reads."""
+
+    def keep(self) -> timedelta:
+        """How long is remembered what has ended."""
 
     def step_bound(self) -> int:
         """More steps than this a drain must not take."""
@@ -221,7 +227,7 @@ class World:
                     raise Failed(f"livelock: more than {self.business.step_bound()} steps without faults")
                 continue
             wake_at = self.scheduler.wake_at()
-            if wake_at is None:
+            if wake_at is None or wake_at - self.scheduler.now_ms > REST_MS:
                 return
             idle += 1
             if idle > 3_000:

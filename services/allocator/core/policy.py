@@ -52,11 +52,15 @@ class Timing:
 @dataclass(frozen=True, slots=True)
 class DemandSettings:
     """All settings of the demand side. `cached_lines`: how many lines of recent demands a state partition keeps in memory, about one
-    kilobyte each."""
+    kilobyte each. `keep`: how long a demand is remembered after it has ended; `forget_at_once`, `forget_beside`: how many are
+    forgotten in a batch without messages, and in one with."""
 
     policy: PolicySettings = field(default_factory=PolicySettings)
     timing: Timing = field(default_factory=Timing)
     cached_lines: int = 20_000
+    keep: timedelta = timedelta(days=30)
+    forget_at_once: int = 200
+    forget_beside: int = 5
 
 
 class TermLine(NamedTuple):

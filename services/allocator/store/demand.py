@@ -7,10 +7,15 @@ from datetime import datetime
 import asyncpg
 import msgspec
 
-from services.allocator.store.demand_ports import DemandRow, Page
+from services.allocator.store.demand_ports import DemandRow, Ended, Page
 
 _COLUMNS = ("partition", "page", *DemandRow._fields)
 _DEADLINES = "SELECT deadline_at, demand FROM allocator.demand WHERE partition = $1 AND deadline_at IS NOT NULL"
+_ENDED = """
+SELECT closed_at, demand, page FROM allocator.demand
+ WHERE partition = $1 AND closed_at IS NOT NULL AND status <> 'forgetting' ORDER BY closed_at, demand LIMIT $2
+"""
+_FORGET = "DELETE FROM allocator.demand WHERE demand = ANY($2::text[]) AND partition = $1"
 _LOAD = """
 SELECT demand, merchant, status, wish, version, attempt, deadline_at, closed_at, state
   FROM allocator.demand WHERE demand = ANY(string_to_array($2, ' ')) AND partition = $1
@@ -53,6 +58,10 @@ class PostgresDemandStorage:
         """See the port."""
         return [DemandRow(*row) for row in await self._connection.fetch(_LOAD, partition, " ".join(demands))]
 
+    async def ended(self, partition: int, most: int) -> list[Ended]:
+        """See the port. Reads the beginning of an index of those that ended."""
+        return [Ended(*row) for row in await self._connection.fetch(_ENDED, partition, most)]
+
     async def insert(self, partition: int, page: int, rows: Sequence[DemandRow]) -> None:
         """See the port."""
         await self._connection.copy_records_to_table(
@@ -82,3 +91,9 @@ class PostgresDemandStorage:
         if page is not None:
             assert all(row.deadline_at is row.closed_at is None for row in page.rows), "what waits for answers has no times"
             await self._connection.execute(_ADD, partition, page.number, _encode(page.rows).decode())
+
+    async def forget(self, partition: int, demands: Sequence[str]) -> None:
+        """See the port."""
+        done = await self._connection.execute(_FORGET, partition, list(demands))
+        if done != f"DELETE {len(demands)}":
+            raise DemandRowsMissing(f"demand/{partition}: {done} of {len(demands)}. {DemandRowsMissing.__doc__}")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from services.allocator.store.demand_ports import DemandRow, Page
+from services.allocator.store.demand_ports import DemandRow, Ended, Page
 from shared.partitions.memory import MemoryTransaction
 
 TABLE, PAGES = "demand", "demand_page"
@@ -25,6 +25,12 @@ class MemoryDemandStorage:
         transaction = self._current()
         found = (transaction.get(TABLE, demand) for demand in dict.fromkeys(demands))
         return [row for home, row, _ in filter(None, found) if home == partition]
+
+    async def ended(self, partition: int, most: int) -> list[Ended]:
+        """See the port."""
+        found = [(row, page) for _, (home, row, page) in self._current().scan(TABLE) if home == partition]
+        ended = [Ended(row.closed_at, row.demand, page) for row, page in found if row.closed_at and row.status != "forgetting"]
+        return sorted(ended)[:most]
 
     async def insert(self, partition: int, page: int, rows: Sequence[DemandRow]) -> None:
         """See the port."""
@@ -63,3 +69,12 @@ class MemoryDemandStorage:
             transaction.delete(PAGES, (partition, number))
         if page is not None:
             transaction.put(PAGES, (partition, page.number), page)
+
+    async def forget(self, partition: int, demands: Sequence[str]) -> None:
+        """See the port."""
+        transaction = self._current()
+        for demand in demands:
+            found = transaction.get(TABLE, demand)
+            if found is None or found[0] != partition:
+                raise ValueError(f"{demand} does not exist in demand/{partition}")
+            transaction.delete(TABLE, demand)

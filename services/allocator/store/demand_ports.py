@@ -20,6 +20,14 @@ class DemandRow(NamedTuple):
     state: str
 
 
+class Ended(NamedTuple):
+    """A demand that is closed or consumed. `page`: what pages up to this one say of it is outdated."""
+
+    closed_at: datetime
+    demand: str
+    page: int
+
+
 class Page(NamedTuple):
     """What one batch left waiting for answers: demands without deadline that are not closed. Pages of a state partition are numbered
     from 1; the newest is kept, blank if need be, until a newer one is written, so that no number is given twice."""
@@ -45,6 +53,9 @@ class DemandStorage(Protocol):
     async def load(self, partition: int, demands: Sequence[str]) -> list[DemandRow]:
         """The rows of those of the demands that have one in the partition, in no promised order."""
 
+    async def ended(self, partition: int, most: int) -> list[Ended]:
+        """The demands that ended longest ago and are not being forgotten yet, at most so many, in order of (closed at, demand)."""
+
     async def insert(self, partition: int, page: int, rows: Sequence[DemandRow]) -> None:
         """Store demands that have no row. An existing one is an error: nothing is stored. `page`: the newest; what stands there or on
         older ones of these demands is outdated now."""
@@ -60,6 +71,9 @@ class DemandStorage(Protocol):
 
     async def turn(self, partition: int, page: Page | None, over: Sequence[int]) -> None:
         """Add a page or write it anew, and remove those that are over."""
+
+    async def forget(self, partition: int, demands: Sequence[str]) -> None:
+        """Remove the rows of demands that have one. A missing one is an error."""
 
 
 def newest(pages: Iterable[Page]) -> dict[str, tuple[int, DemandRow]]:

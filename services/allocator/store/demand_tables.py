@@ -1,4 +1,4 @@
-"""The demand side's tables, for queries off the hot path. Their definition is migrations 0003 and 0007; a test compares the two."""
+"""The demand side's tables, for queries off the hot path. Their definition is migrations 0003, 0007 and 0013; a test compares the two."""
 
 from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, MetaData, PrimaryKeyConstraint, Table, Text
 
@@ -20,6 +20,7 @@ demand = Table(
     Column("page", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("demand", name="demand_pkey"),
 )
+Index("demand_ended", demand.c.partition, demand.c.closed_at, postgresql_where=demand.c.closed_at.isnot(None))
 Index("demand_deadline", demand.c.partition, demand.c.deadline_at, postgresql_where=demand.c.deadline_at.isnot(None))
 
 demand_page = Table(

@@ -7,6 +7,7 @@ import asyncpg
 
 from services.allocator.core.stock.rows import (
     BatonRow,
+    LevelsRound,
     MovementRow,
     QueueRow,
     RecordRow,
@@ -37,13 +38,15 @@ class PostgresStockStorage:
     async def deadlines(self, partition: int) -> StoredDeadlines:
         """See the port. Reads indexes of the rows that have one, and goes over the stock records once for what is still to be told."""
         fetch = self._connection.fetch
-        told = await self._connection.fetchval(sql.TOLD, partition)
+        found = await self._connection.fetchrow(sql.TOLD, partition)
+        told = None if found is None else found["told_at"]
         return StoredDeadlines(
             [((row[0], row[1]), (row[2], row[3]), row[4]) for row in await fetch(sql.DUE_BATONS, partition)],
             [((row[0], row[1]), row[2]) for row in await fetch(sql.DUE_CONTINUATIONS, partition)],
             [((row[0], row[1]), row[2]) for row in await fetch(sql.DUE_LOTS, partition)],
             told,
             [(row[0], row[1]) for row in await fetch(sql.UNTOLD, partition, told)],
+            None if found is None else _round(found),
         )
 
     async def summaries(self, skus: Sequence[SkuKey]) -> dict[SkuKey, StoredSku]:
@@ -72,6 +75,10 @@ class PostgresStockStorage:
         """See the port."""
         return [MovementRow(*row) for row in await self._connection.fetch(sql.MOVEMENTS, *_transposed(commands))]
 
+    async def skus_after(self, partition: int, after: SkuKey | None, most: int) -> list[SkuKey]:
+        """See the port. Goes along the primary key, over the SKUs of other partitions that lie between."""
+        return [(row[0], row[1]) for row in await self._connection.fetch(sql.SKUS_AFTER, partition, *(after or ("", "")), most)]
+
     async def save(self, changes: StockChanges) -> None:
         """See the port. Raises StockRowsMissing."""
         await self._copy("stock_record", RecordRow._fields, changes.new_records)
@@ -79,6 +86,7 @@ class PostgresStockStorage:
         await self._update(
             sql.REDATE_RECORDS, [(*row[:3], row.expires_on, row.received_at, row.expired) for row in changes.redated_records]
         )
+        await self._forget(changes.forgotten_reservations)
         await self._copy("reservation", ReservationRow._fields, changes.new_reservations)
         await self._update(sql.UPDATE_RESERVATIONS, [_reservation_change(row) for row in changes.changed_reservations])
         await self._copy("movement", MovementRow._fields, changes.movements)
@@ -86,7 +94,12 @@ class PostgresStockStorage:
         await self._execute(sql.SAVE_BATONS, changes.batons)
         await self._execute(sql.DELETE_BATONS, [(*key, *whose) for key, whose in changes.returned_batons])
         if changes.announced_at is not None:
-            await self._connection.execute(sql.SAVE_TOLD, changes.partition, changes.announced_at)
+            await self._connection.execute(sql.SAVE_TOLD, changes.partition, changes.announced_at, *_round_columns(changes.levels_round))
+
+    async def _forget(self, names: Sequence[tuple[str, str, str]]) -> None:
+        done = await self._execute(sql.FORGET_RESERVATIONS, names)
+        if names and done != f"DELETE {len(names)}":
+            raise StockRowsMissing(f"{done} of {len(names)}. {StockRowsMissing.__doc__}")
 
     async def _copy(self, table: str, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
         if rows:
@@ -105,6 +118,19 @@ class PostgresStockStorage:
 
     async def _execute(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> str:
         return await self._connection.execute(statement, *_transposed(rows)) if rows else ""
+
+
+def _round(row: asyncpg.Record) -> LevelsRound | None:
+    """Rows that were written before there were rounds have none: the next one begins at once."""
+    if row["round_due_at"] is None:
+        return LevelsRound(row["told_at"], row["told_at"], None)
+    after = None if row["round_merchant"] is None else (row["round_merchant"], row["round_sku"])
+    return LevelsRound(row["round_due_at"], row["round_began_at"], after)
+
+
+def _round_columns(levels_round: LevelsRound | None) -> tuple[Any, ...]:
+    assert levels_round is not None, "levels that are told belong to a round"
+    return (levels_round.due_at, levels_round.began_at, *(levels_round.after or (None, None)))
 
 
 def _check(done: str, rows: Sequence[object]) -> None:

@@ -27,7 +27,7 @@ class MemoryStockStorage:
 
     async def deadlines(self, partition: int) -> StoredDeadlines:
         """See the port."""
-        told = self._current().get(TOLD, partition)
+        told, levels_round = self._current().get(TOLD, partition) or (None, None)
         records: list[RecordRow] = [row for row in self._rows(RECORDS) if row.partition == partition]
         lots: dict[SkuKey, Any] = {}
         for row in records:
@@ -41,6 +41,7 @@ class MemoryStockStorage:
             list(lots.items()),
             told,
             list({(row.merchant, row.sku): None for row in records if told is None or row.changed_at > told}),
+            levels_round,
         )
 
     async def summaries(self, skus: Sequence[SkuKey]) -> dict[SkuKey, StoredSku]:
@@ -68,11 +69,21 @@ class MemoryStockStorage:
         names = [(merchant, sku, "inventory", command_id, 0) for merchant, sku, command_id in commands]
         return [row for name in names if (row := self._current().get(MOVEMENTS, name)) is not None]
 
+    async def skus_after(self, partition: int, after: SkuKey | None, most: int) -> list[SkuKey]:
+        """See the port."""
+        keys = {(row.merchant, row.sku) for row in self._rows(RECORDS) if row.partition == partition}
+        return sorted(key for key in keys if after is None or key > after)[:most]
+
     async def save(self, changes: StockChanges) -> None:
         """See the port."""
         self._insert(RECORDS, [(row[:3], row) for row in changes.new_records])
         self._replace(RECORDS, [(row[:3], row) for row in changes.changed_records])
         self._replace(RECORDS, [(row[:3], row) for row in changes.redated_records])
+        for name in changes.forgotten_reservations:
+            row: ReservationRow | None = self._current().get(RESERVATIONS, name)
+            if row is None or row.reserved_units or row.waiting_units:
+                raise ValueError(f"{RESERVATIONS} {name} is no tombstone: {row}")
+            self._current().delete(RESERVATIONS, name)
         self._insert(RESERVATIONS, [(row[:3], row) for row in changes.new_reservations])
         self._replace(RESERVATIONS, [(row[:3], row) for row in changes.changed_reservations])
         self._insert(MOVEMENTS, [(row[:5], row) for row in changes.movements])
@@ -84,7 +95,7 @@ class MemoryStockStorage:
         for key, whose in changes.returned_batons:
             transaction.delete(BATONS, (*key, *whose))
         if changes.announced_at is not None:
-            transaction.put(TOLD, changes.partition, changes.announced_at)
+            transaction.put(TOLD, changes.partition, (changes.announced_at, changes.levels_round))
 
     def _rows(self, table: str) -> list[Any]:
         return [row for _, row in self._current().scan(table)]

@@ -24,5 +24,8 @@ class StockStorage(Protocol):
     async def movements(self, commands: Sequence[tuple[str, str, str]]) -> list[MovementRow]:
         """What became of these (merchant, SKU, command id) of inventory, as far as they are known."""
 
+    async def skus_after(self, partition: int, after: SkuKey | None, most: int) -> list[SkuKey]:
+        """The next SKUs of the partition that have stock records, in order, at most so many; from the first where `after` is None."""
+
     async def save(self, changes: StockChanges) -> None:
-        """Write the changes of one batch, in bulk. New rows that exist and changed rows that are missing are errors."""
+        """Write the changes of one batch, in bulk. New rows that exist, changed rows and forgotten ones that are missing are errors."""

@@ -30,7 +30,11 @@ DUE_LOTS = """
 SELECT merchant, sku, min(expires_on) FROM allocator.stock_record
  WHERE partition = $1 AND expires_on IS NOT NULL AND NOT expired GROUP BY merchant, sku
 """
-TOLD = "SELECT told_at FROM allocator.levels_told WHERE partition = $1"
+TOLD = "SELECT told_at, round_due_at, round_began_at, round_merchant, round_sku FROM allocator.levels_told WHERE partition = $1"
+SKUS_AFTER = """
+SELECT DISTINCT merchant, sku FROM allocator.stock_record
+ WHERE partition = $1 AND (merchant, sku) > ($2, $3) ORDER BY merchant, sku LIMIT $4
+"""
 UNTOLD = (
     "SELECT DISTINCT merchant, sku FROM allocator.stock_record WHERE partition = $1 AND changed_at > coalesce($2, '-infinity'::timestamptz)"
 )
@@ -83,7 +87,15 @@ DELETE FROM allocator.baton AS t
  USING unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS n (merchant, sku, demand, alternative)
  WHERE (t.merchant, t.sku, t.demand, t.alternative) = (n.merchant, n.sku, n.demand, n.alternative)
 """
+FORGET_RESERVATIONS = """
+DELETE FROM allocator.reservation AS t
+ USING unnest($1::text[], $2::text[], $3::text[]) AS n (demand, sku, alternative)
+ WHERE (t.demand, t.sku, t.alternative) = (n.demand, n.sku, n.alternative) AND NOT t.live
+"""
 SAVE_TOLD = """
-INSERT INTO allocator.levels_told AS t (partition, told_at) VALUES ($1, $2)
-    ON CONFLICT ON CONSTRAINT levels_told_pkey DO UPDATE SET told_at = excluded.told_at
+INSERT INTO allocator.levels_told AS t (partition, told_at, round_due_at, round_began_at, round_merchant, round_sku)
+VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT ON CONSTRAINT levels_told_pkey DO UPDATE
+   SET told_at = excluded.told_at, round_due_at = excluded.round_due_at, round_began_at = excluded.round_began_at,
+       round_merchant = excluded.round_merchant, round_sku = excluded.round_sku
 """

@@ -75,6 +75,10 @@ levels_told = Table(
     metadata,
     _small("partition", key=True),
     Column("told_at", DateTime(timezone=True), nullable=False),
+    Column("round_due_at", DateTime(timezone=True)),
+    Column("round_began_at", DateTime(timezone=True)),
+    _text("round_merchant", null=True),
+    _text("round_sku", null=True),
 )
 
 reservation = Table(

@@ -19,6 +19,7 @@ from shared.schemas.commands import (
     AdjustStock,
     ChainStop,
     Consume,
+    Forget,
     MarkPicking,
     ReceiveStock,
     Release,
@@ -28,7 +29,7 @@ from shared.schemas.commands import (
     StockCommand,
     UnmarkPicking,
 )
-from shared.schemas.events import Outcome, StockCommandRefused, StockLevelChanged, StockMoved, Wake
+from shared.schemas.events import Forgotten, Outcome, StockCommandRefused, StockLevelChanged, StockMoved, Wake
 from shared.schemas.values import AdjustmentReason, Fill, Strategy
 from tests.unit.allocator.stock_partition import START, StockPartition
 
@@ -125,7 +126,10 @@ class Script:
         if "then" in options:
             stops.append(ChainStop(sku=options["then"], units=1))
         named = self._named(name, options, raises=True)
-        return ReserveChain(**named, alternative=warehouse, stop=0, stops=tuple(stops), **self._placed(name, options))
+        started_at = self.partition.now - timedelta(days=float(options["days"])) if "days" in options else None
+        return ReserveChain(
+            **named, alternative=warehouse, stop=0, stops=tuple(stops), started_at=started_at, **self._placed(name, options)
+        )
 
     def _other(self, kind: str, plain: list[str], options: dict[str, str]) -> StockCommand:
         name = plain[0]
@@ -138,6 +142,8 @@ class Script:
             return (MarkPicking if kind == "pick" else UnmarkPicking)(**common, mark=int(options.get("mark", 1)))
         if kind == "consume":
             return Consume(**common, command=int(options.get("number", 2)))
+        if kind == "forget":
+            return Forget(**common)
         return Release(**common) if kind == "release" else Activate(**common)
 
     def _named(self, name: str, options: dict[str, str], *, raises: bool = False) -> dict[str, Any]:
@@ -163,6 +169,8 @@ class Script:
             return f"wake {_short(message.demand)}"
         if isinstance(message, ReserveChain):
             return f"{_short(message.demand)} goes on to {message.sku}"
+        if isinstance(message, Forgotten):
+            return f"{_short(message.demand)} forgotten"
         if isinstance(message, StockMoved):
             return f"moved {message.change:+}"
         if isinstance(message, StockCommandRefused):

@@ -1,6 +1,6 @@
 """What a fall does: reservations keep their units where they can, move where they may, and the rest is flagged, the worst placed first."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -140,9 +140,10 @@ def test_a_lot_dated_on_the_last_day_of_the_calendar_never_ends() -> None:
     """There is no day after it, which stopped the stock partition (found by the simulation)."""
     script = Script()
     script.play("receive W 2 lot=L1 expires=9999-12-31 | moved +2")
-    assert script.partition.side.next_deadline() is None
+    levels_again = script.partition.now + timedelta(days=1)
+    assert script.partition.side.next_deadline() == levels_again
     script.partition.take_over()
-    assert script.partition.side.next_deadline() is None
+    assert script.partition.side.next_deadline() == levels_again
 
 
 def test_stock_that_has_ended_when_it_arrives_serves_nobody() -> None:

@@ -56,7 +56,7 @@ def _start(state: DemandState, holding: frozenset[Row], timing: Timing, now: dat
     if state.terms.fill is Fill.ALL_OR_NOTHING:
         state.status, state.inherited = Status.TRYING, holding
         state.deadline_at = now + timing.attempt_limit(state.expiries)
-        sends.append(_chain(state))
+        sends.append(_chain(state, now))
     else:
         state.status, state.deadline_at, state.inherited = Status.LINES, None, NO_ROWS
         _reserve_lines(state, sends, lowering=False)
@@ -135,7 +135,7 @@ def baton_return(state: DemandState, baton: Baton, served: bool | None) -> Retur
     )
 
 
-def _chain(state: DemandState) -> ReserveChain:
+def _chain(state: DemandState, now: datetime) -> ReserveChain:
     """One message that travels from SKU to SKU in sorted order: any other order deadlocks (336)."""
     terms = state.terms
     return ReserveChain(
@@ -148,6 +148,7 @@ def _chain(state: DemandState) -> ReserveChain:
         strategy=terms.strategy,
         priority=terms.priority,
         demanded_at=terms.demanded_at,
+        started_at=now,
     )
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from services.allocator.core.demand import attempts, picking
+from services.allocator.core.demand import attempts, forgetting, picking
 from services.allocator.core.demand.state import Baton, DemandState, Picking, Status
 from services.allocator.core.demand.telling import tell
 from services.allocator.core.policy import PolicySettings, Terms, Timing, resolve, wish_of
-from shared.schemas.events import Demand, DemandEvent, OrderChanged, Outcome, Wake
+from shared.schemas.events import Demand, DemandEvent, Forgotten, OrderChanged, Outcome, Wake
 from shared.schemas.values import Wish
 
 
@@ -32,8 +32,8 @@ class Trace(NamedTuple):
 @dataclass(slots=True)
 class DemandFold:
     """One batch. `states` must hold every demand that its messages name and that exists; new ones are added. `changed` collects, in
-    the order of the messages, those to save; `waiting`, at the end, those of them whose lines are not all answered. `traces`: demand to the
-    trace that what is told of it belongs to."""
+    the order of the messages, those to save; `waiting`, at the end, those of them whose lines are not all answered; `gone`, those to
+    remove. `traces`: demand to the trace that what is told of it belongs to."""
 
     states: dict[str, DemandState]
     now: datetime
@@ -43,6 +43,7 @@ class DemandFold:
     changed: dict[str, DemandState] = field(default_factory=dict)
     waiting: set[str] = field(default_factory=set)
     traces: dict[str, str] = field(default_factory=dict)
+    gone: dict[str, DemandState] = field(default_factory=dict)
 
     def fold(self, messages: Iterable[DemandEvent | Trace]) -> None:
         """Take the messages in order."""
@@ -51,6 +52,8 @@ class DemandFold:
                 self._outcome(message)
             elif isinstance(message, Wake):
                 self._wake(message)
+            elif isinstance(message, Forgotten):
+                self._forgotten(message)
             elif isinstance(message, OrderChanged):
                 self._demand(message.demand)
             else:
@@ -69,9 +72,21 @@ class DemandFold:
                 assert state.status is Status.BACKOFF, state.status
                 attempts.again(state, self.timing, self.now, self.sends)
 
+    def forget(self, ended: Iterable[str]) -> None:
+        """These demands ended longer ago than anybody may still speak of them."""
+        for demand in ended:
+            state = self.states[demand]
+            self.changed[demand] = state
+            forgetting.begin(state, self.sends)
+            self._remove_if_forgotten(state)
+
     def tell(self) -> None:
         """At the end: take the steps towards leaving that are possible now, and publish what is decided and new."""
+        for demand in self.gone:
+            self.changed.pop(demand, None)
         for state in self.changed.values():
+            if state.status is Status.FORGETTING:
+                continue
             if state.picking is not Picking.NONE and not state.ended:
                 picking.advance(state, self.now, self.sends)
             answered = state.answered()
@@ -163,6 +178,16 @@ class DemandFold:
             attempts.again(state, self.timing, self.now, self.sends)
         else:
             self.sends.append(attempts.baton_return(state, baton, None))
+
+    def _forgotten(self, forgotten: Forgotten) -> None:
+        state = self._known(forgotten.demand, forgotten.attempt)
+        self.changed[state.id] = state
+        forgetting.confirmed(state, (forgotten.sku, forgotten.alternative))
+        self._remove_if_forgotten(state)
+
+    def _remove_if_forgotten(self, state: DemandState) -> None:
+        if not state.seen:
+            self.gone[state.id] = state
 
     def _known(self, demand: str, attempt: int) -> DemandState:
         state = self.states.get(demand)

@@ -18,7 +18,8 @@ class Status(StrEnum):
 
     RELEASED: none; it holds nothing and waits for its owner. LINES: each line was sent to be reserved on its own; what is missing
     waits at the stock side. TRYING: a chain is under way. WAITING: the chain found too little at one SKU and waits there. BACKOFF: the
-    chain outlived its deadline and is tried again later. ALLOCATED: the chain succeeded. CLOSED, CONSUMED: for good.
+    chain outlived its deadline and is tried again later. ALLOCATED: the chain succeeded. CLOSED, CONSUMED: for good. FORGETTING: it ended
+    so long ago that the stock side was told to forget it; when that has happened, the demand is removed.
     """
 
     RELEASED = "released"
@@ -29,6 +30,7 @@ class Status(StrEnum):
     ALLOCATED = "allocated"
     CLOSED = "closed"
     CONSUMED = "consumed"
+    FORGETTING = "forgetting"
 
 
 class Picking(StrEnum):
@@ -61,9 +63,9 @@ class DemandState:
     """One demand. `attempt` is numbered here and nowhere else.
 
     `inherited`: rows of the present chain where an older attempt may have left something. `waiting_at`: where the chain fell short and
-    waits. `releasing`: rows that were told to let go, with the attempt that told them,
-    until they confirm. `seen`: the newest outcome of every row. `mark`, `command`: numbers of the last marks and of the last consumption
-    asked for: the demand's version then. `refusals`: SKU to why picking or consumption was refused there.
+    waits. `releasing`: rows that were told to let go, with the attempt that told them, until they confirm. `seen`: the newest outcome
+    of every row that the stock side has. `mark`, `command`: numbers of the last marks and of the last consumption asked for: the
+    demand's version then. `refusals`: SKU to why picking or consumption was refused there.
     `told`: digest of what was published last, as `told_version`. `traceparent`: the trace that the present version belongs to, which
     decides nothing and goes with what is told.
     """
@@ -94,7 +96,7 @@ class DemandState:
     @property
     def ended(self) -> bool:
         """Whether this is for good: the owner closed it, or all has left."""
-        return self.status is Status.CLOSED or self.status is Status.CONSUMED
+        return self.status is Status.CLOSED or self.status is Status.CONSUMED or self.status is Status.FORGETTING
 
     def holding(self) -> frozenset[Row]:
         """The rows that may hold or wait under the present attempt."""

@@ -3,13 +3,16 @@
 from datetime import datetime
 
 from services.allocator.core.stock.draft import Draft
-from services.allocator.core.stock.rows import StockChanges
+from services.allocator.core.stock.rows import LevelsRound, StockChanges
 from services.allocator.core.stock.state import Reservation, StockRecord
 
 
-def changes_of(draft: Draft, partition: int, announced_at: datetime | None) -> StockChanges:
+def changes_of(draft: Draft, partition: int, announced_at: datetime | None, levels_round: LevelsRound | None) -> StockChanges:
     """The rows of one batch; afterwards what is in memory counts as stored, so it must be saved or forgotten."""
-    changes = StockChanges(partition, draft.now, [], [], [], [], [], [], [], [], draft.movements, announced_at)
+    forgotten = [(demand, sku, alternative) for (_, sku), (demand, alternative) in draft.forgotten]
+    changes = StockChanges(
+        partition, draft.now, [], [], [], [], [], [], [], [], draft.movements, announced_at, levels_round, forgotten
+    )  # fmt: skip
     for sku, record in draft.records:
         _check_record(draft, record)
         (changes.changed_records if record.stored else changes.new_records).append(record.row(sku.key, partition, draft.now))

@@ -17,8 +17,8 @@ class Draft:
     """The fold's locals. `at` is the index of the present command."""
 
     __slots__ = (
-        "at", "batons", "continuations", "lots", "memory", "movements", "now", "queues", "records", "redated", "reservations", "sends",
-        "settings", "to_serve", "today",
+        "at", "batons", "continuations", "forgotten", "lots", "memory", "movements", "now", "queues", "records", "redated", "reservations",
+        "sends", "settings", "to_serve", "today",
     )  # fmt: skip
 
     def __init__(self, now: datetime, today: date, settings: StockSettings) -> None:
@@ -26,6 +26,7 @@ class Draft:
         self.sends: list[Sent] = []
         self.records: list[tuple[SkuStock, StockRecord]] = []
         self.reservations: list[tuple[SkuStock, Reservation]] = []
+        self.forgotten: dict[tuple[SkuKey, ReservationKey], Reservation] = {}
         self.redated: dict[tuple[SkuKey, int], tuple[SkuStock, StockRecord]] = {}
         self.queues: dict[SkuKey, SkuStock] = {}
         self.to_serve: dict[SkuKey, SkuStock] = {}
@@ -55,6 +56,15 @@ class Draft:
         if not reservation.changed:
             reservation.changed = True
             self.reservations.append((sku, reservation))
+
+    def forget_reservation(self, sku: SkuStock, reservation: Reservation) -> None:
+        """Its row goes; whatever else this batch did to it is not stored."""
+        del sku.reservations[reservation.key]
+        if reservation.changed:
+            reservation.changed = False
+            self.reservations = [one for one in self.reservations if one[1] is not reservation]
+        if reservation.stored:
+            self.forgotten[sku.key, reservation.key] = reservation
 
     def changed_queue(self, sku: SkuStock) -> None:
         self.queues[sku.key] = sku

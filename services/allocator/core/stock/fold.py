@@ -24,6 +24,7 @@ from shared.schemas.commands import (
     Activate,
     AdjustStock,
     Consume,
+    Forget,
     MarkPicking,
     ReceiveStock,
     Release,
@@ -47,6 +48,7 @@ HANDLERS: dict[type, Handler] = {
     MarkPicking: holding.mark_picking,
     UnmarkPicking: holding.unmark_picking,
     Consume: holding.consume,
+    Forget: holding.forget,
 }
 
 

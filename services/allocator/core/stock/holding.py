@@ -8,7 +8,9 @@ from services.allocator.core.stock.backing import drop, settle
 from services.allocator.core.stock.draft import Draft
 from services.allocator.core.stock.ledger import post_consumption
 from services.allocator.core.stock.state import Reservation, SkuStock
-from shared.schemas.commands import Activate, Consume, MarkPicking, Release, ReturnBaton, UnmarkPicking
+from shared.schemas.commands import Activate, Consume, Forget, MarkPicking, Release, ReturnBaton, UnmarkPicking
+from shared.schemas.events import Forgotten
+from shared.schemas.topics import OUTCOMES
 
 
 def release(draft: Draft, sku: SkuStock, command: Release) -> None:
@@ -45,6 +47,21 @@ def return_baton(draft: Draft, sku: SkuStock, command: ReturnBaton) -> None:
         draft.dequeue(sku, reservation)
         tell(draft, sku, reservation)
     draft.serve_later(sku)
+
+
+def forget(draft: Draft, sku: SkuStock, command: Forget) -> None:
+    """The tombstone goes. What the demand sent before has come before, because it comes the same way; a chain, which other SKUs pass on,
+    may still come later, and is known by its age: see `reserve_stop`."""
+    reservation = sku.reservations.get((command.demand, command.alternative))
+    if reservation is not None:
+        assert reservation.attempt <= command.attempt, f"{command.demand}: only the demand side makes attempts"
+        assert not reservation.reserved, f"{command.demand} has ended and holds something of {sku.name}"
+        assert not reservation.waiting, f"{command.demand} has ended and waits for {sku.name}"
+        draft.forget_reservation(sku, reservation)
+    told = Forgotten(
+        demand=command.demand, merchant=command.merchant, sku=command.sku, alternative=command.alternative, attempt=command.attempt
+    )
+    draft.send(OUTCOMES.name, command.demand, told)
 
 
 def activate(draft: Draft, sku: SkuStock, command: Activate) -> None:

@@ -1,9 +1,31 @@
-"""Stock levels: what sales channels read of a SKU."""
+"""Stock levels: what sales channels read of a SKU; and the rounds in which all are told again, because a topic that was compacted, cut
+or made anew may lack the last word of a SKU that nobody touches."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from services.allocator.core.stock.draft import Draft
+from services.allocator.core.stock.rows import LevelsRound, SkuKey
+from services.allocator.core.stock.settings import StockSettings
 from services.allocator.core.stock.state import SkuStock, StockRecord
 from shared.schemas.events import StockLevelChanged, WarehouseLevel
 from shared.schemas.topics import STOCK_LEVELS
+
+
+def first_round(now: datetime, settings: StockSettings) -> LevelsRound:
+    """What is new has just been told: all of it once more when a round's time has passed."""
+    begins = now + timedelta(hours=settings.round_hours)
+    return LevelsRound(begins, begins, None)
+
+
+def round_after(before: LevelsRound, told: Sequence[SkuKey], now: datetime, settings: StockSettings) -> LevelsRound:
+    """Where the round stands when a slice has been told: fewer than `round_slice` were the last ones."""
+    began_at = now if before.after is None else before.began_at
+    onward = now + timedelta(seconds=settings.round_pause_seconds)
+    if len(told) >= settings.round_slice:
+        return LevelsRound(onward, began_at, told[-1])
+    begins = max(onward, began_at + timedelta(hours=settings.round_hours))
+    return LevelsRound(begins, begins, None)
 
 
 def announce(draft: Draft, sku: SkuStock) -> None:

@@ -69,6 +69,8 @@ def reserve_stop(draft: Draft, sku: SkuStock, command: ReserveChain) -> bool:
     reservation = sku.reservations.get(key)
     if reservation is not None and command.attempt <= reservation.attempt:
         return _answer_again(draft, sku, reservation, command.attempt)
+    if reservation is None and _is_ancient(draft, command):
+        return True
     if not sku.complete and _is_short(draft, sku, reservation, want):
         return False
     reservation = reservation or _new(draft, sku, key)
@@ -142,6 +144,13 @@ def _is_short(draft: Draft, sku: SkuStock, reservation: Reservation | None, want
     return missing > 0 and free_units(sku, want.warehouses, missing, draft.today) < missing
 
 
+def _is_ancient(draft: Draft, command: ReserveChain) -> bool:
+    """Whether its tombstone may be gone: another SKU's partition held the chain back while its demand ended and was forgotten. Half of
+    the time that tombstones are kept, because clocks jump; an attempt that is still wanted has long passed its deadline by then, and is
+    made anew."""
+    return command.started_at is not None and draft.now - command.started_at > draft.settings.keep / 2
+
+
 def _new(draft: Draft, sku: SkuStock, key: ReservationKey) -> Reservation:
     reservation = sku.reservations[key] = Reservation(key, draft.now)
     return reservation
@@ -165,6 +174,7 @@ def _pass_on(draft: Draft, command: ReserveChain) -> None:
         strategy=command.strategy,
         priority=command.priority,
         demanded_at=command.demanded_at,
+        started_at=command.started_at,
         sticky=command.sticky,
         overtaken=command.overtaken,
     )

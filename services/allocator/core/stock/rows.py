@@ -1,5 +1,6 @@
 """What crosses the border of the fold: the stored rows of the stock side, immutable. Named tuples, because COPY takes tuples."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -123,19 +124,31 @@ class StoredSku(NamedTuple):
     batons: list[BatonRow]
 
 
+class LevelsRound(NamedTuple):
+    """How far the levels of all SKUs of a partition have been told once more: the next slice is due at `due_at`, behind the SKU `after`
+    (none: at the first). `began_at`: when this round began, or will."""
+
+    due_at: datetime
+    began_at: datetime
+    after: SkuKey | None
+
+
 class StoredDeadlines(NamedTuple):
-    """What a takeover must know: batons out, continuations, the next end of a lot per SKU, and SKUs whose levels are not announced."""
+    """What a takeover must know: batons out, continuations, the next end of a lot per SKU, SKUs whose levels are not announced, and how
+    far the round is in which all are told again."""
 
     batons: list[tuple[SkuKey, ReservationKey, datetime]]
     continuations: list[tuple[SkuKey, datetime]]
     lots: list[tuple[SkuKey, date]]
     announced_at: datetime | None
     unannounced: list[SkuKey]
+    levels_round: LevelsRound | None = None
 
 
 class StockChanges(NamedTuple):
     """What one batch changed at `now`. `changed_records`: their figures changed; of `redated_records` the dates, too. `announced_at`:
-    stock levels of the partition were announced at that time."""
+    stock levels of the partition were announced at that time, and the round of all of them is at `levels_round`.
+    `forgotten_reservations`: rows to remove, by (demand, SKU, alternative), before new ones are stored."""
 
     partition: int
     now: datetime
@@ -149,3 +162,5 @@ class StockChanges(NamedTuple):
     changed_reservations: list[ReservationRow]
     movements: list[MovementRow]
     announced_at: datetime | None
+    levels_round: LevelsRound | None = None
+    forgotten_reservations: Sequence[tuple[str, str, str]] = ()

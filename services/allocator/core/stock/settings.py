@@ -1,6 +1,7 @@
 """The numbers that the stock side is tuned by."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -8,7 +9,9 @@ class StockSettings:
     """`serve_limit`: waiters served per SKU and batch (design: N). `window_limit`: how far success widens the number of batons out at once.
     `baton_seconds`: after that a baton has no claim any more. `level_interval_ms`: stock levels of a partition are announced at most
     that often, and no more than `levels_per_second` of them: when more change, they are told later, with what they are by then.
-    `cache_rows`: stock records and reservations kept in memory between batches."""
+    `cache_rows`: stock records and reservations kept in memory between batches. `round_hours`: all levels are told again within so many,
+    `round_slice` SKUs at a time with `round_pause_seconds` between. `keep`: tombstones stand at least so long after their demand has
+    ended."""
 
     serve_limit: int = 100
     window_limit: int = 64
@@ -16,3 +19,7 @@ class StockSettings:
     level_interval_ms: int = 250
     levels_per_second: int = 200
     cache_rows: int = 200_000
+    round_hours: float = 24.0
+    round_slice: int = 100
+    round_pause_seconds: float = 10.0
+    keep: timedelta = timedelta(days=30)
