@@ -100,6 +100,13 @@ class Settings(BaseSettings):
                 values[name] = _secret_from(path, f"{PREFIX}{name.upper()}_FILE")
         return values
 
+    @field_validator("kafka")
+    @classmethod
+    def _is_a_list_of_brokers(cls, value: str | None) -> str | None:
+        if value and not _are_hosts(value):
+            raise SettingRefused(f"{PREFIX}KAFKA is not of the form host:port, several by comma: correct it")
+        return value
+
     @field_validator("postgres")
     @classmethod
     def _is_an_address(cls, value: SecretStr | None) -> SecretStr | None:
@@ -152,10 +159,19 @@ def _is_of_postgres(address: str) -> bool:
     """What asyncpg itself would not say in words. A password may hold anything but a slash, a question mark and a hash, as in every URL."""
     try:
         parts = urlsplit(address)
-        ports = [urlsplit(f"//{host}").port for host in parts.netloc.rpartition("@")[2].split(",")]
     except ValueError:
         return False
-    return parts.scheme in {"postgresql", "postgres"} and all(port != 0 for port in ports)
+    hosts = parts.netloc.rpartition("@")[2]
+    return parts.scheme in {"postgresql", "postgres"} and (not hosts or _are_hosts(hosts))
+
+
+def _are_hosts(addresses: str) -> bool:
+    """`host[:port]`, several by comma."""
+    try:
+        found = [(parts, parts.port) for parts in (urlsplit(f"//{one.strip()}") for one in addresses.split(","))]
+    except ValueError:
+        return False
+    return all(parts.hostname and not parts.path and port != 0 for parts, port in found)
 
 
 def _text(secret: SecretStr | None) -> str | None:

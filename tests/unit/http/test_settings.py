@@ -39,6 +39,25 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_variable(variable: str, val
         settings()
 
 
+@pytest.mark.parametrize("address", ["a:b", ":", ":9092", "h:99999", "http://x:9092", "a:1,,b:2", "[::1:9092"])
+def test_what_can_be_no_broker_is_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EARMARK_KAFKA", address)
+    with pytest.raises(SettingRefused, match="EARMARK_KAFKA is not of the form host:port, several by comma: correct it"):
+        settings()
+
+
+@pytest.mark.parametrize("address", ["a:1", "a", "a:1,b:2", "a:1, b.example:2", "[::1]:9092", "127.0.0.1:9092"])
+def test_what_may_be_brokers_is_taken(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EARMARK_KAFKA", address)
+    assert settings().bootstrap == address
+
+
+@pytest.mark.parametrize("hosts", ["db", "u:p@db:5432", "u:p%5B@a:1,b:2", "", "u@[::1]:5432"])
+def test_addresses_that_postgres_knows_are_taken(hosts: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EARMARK_POSTGRES", f"postgresql://{hosts}/earmark?sslmode=require")
+    assert hosts in settings().dsn
+
+
 def test_a_setting_that_is_missing_is_named_where_it_is_needed() -> None:
     found = settings()
     for read, variable in [("bootstrap", "EARMARK_KAFKA"), ("dsn", "EARMARK_POSTGRES"), ("pepper", "EARMARK_API_KEY_PEPPER")]:
