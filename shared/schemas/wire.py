@@ -228,7 +228,7 @@ def decode(value: bytes | None, found: dict[str, str], accepted: frozenset[str] 
     adapter = PACKS.get(kind.removesuffix(".pack")) if kind.endswith(".pack") else ADAPTERS[kind]
     assert adapter is not None, kind
     try:
-        message = adapter.validate_json(value)
+        message = adapter.validator.validate_json(value)
         _refuse_doubled_names(value, kind, message)
     except ValidationError as error:
         _refuse_doubled_names(value, kind)
@@ -259,7 +259,7 @@ def _refuse_doubled_names(value: bytes, kind: str, message: Any = None) -> None:
 
     What we wrote, which is nearly all, comes back byte for byte when the message is written again; with a name twice it would not.
     """
-    if kind.endswith(".pack") or (message is not None and ADAPTERS[kind].dump_json(message, exclude_none=True) == value):
+    if kind.endswith(".pack") or (message is not None and ADAPTERS[kind].serializer.to_json(message, exclude_none=True) == value):
         return
     if not _surely_no_doubled_name(value):
         _find_doubled_name(value)

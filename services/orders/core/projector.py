@@ -43,6 +43,9 @@ class Projected:
     transition: Transition | None
 
 
+_projected = quick(Projected)
+
+
 def project(standing: Standing, answer: AllocationChanged) -> Projected | None:
     """Fold one answer into an order's standing. Null for a repeat or one that was overtaken: the highest version is kept."""
     if answer.version <= standing.allocation_version:
@@ -61,7 +64,8 @@ def project(standing: Standing, answer: AllocationChanged) -> Projected | None:
         picking=answer.picking,
         refusal=standing.refusal,
     )
-    return Projected(known, None if status is standing.allocation_status else _entry(standing, answer, status), transition)
+    entry = None if status is standing.allocation_status else _entry(standing, answer, status)
+    return _projected(standing=known, entry=entry, transition=transition)
 
 
 def is_answered(pending: Pending, status: AllocationStatus, demand_version: int) -> bool:

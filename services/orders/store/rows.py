@@ -62,7 +62,12 @@ LINE_COLUMNS = frozenset({"lines", "sku_keys"})
 orders by SKU: a row of an index for each line cost more than the whole order."""
 UNTOLD: Row = {"allocation_status": "unallocated", "allocation_version": 0, "allocation_demand_version": 0, "picking": "none", "told": "[]"}
 """What is known of the allocation of an order before its first answer."""
-_standing = quick(Standing)
+_standing, _pending = quick(Standing), quick(Pending)
+_STATUSES = {status.value: status for status in OrderStatus}
+_STEPS = {step.value: step for step in Step}
+_WISHES = {wish.value: wish for wish in Wish}
+_ALLOCATION_STATUSES = {status.value: status for status in AllocationStatus}
+"""Looked up by the thousand: to ask the class costs five times as much."""
 _LINES: TypeAdapter[tuple[Line, ...]] = TypeAdapter(tuple[Line, ...])
 _TOLD: TypeAdapter[tuple[AllocatedLine, ...]] = TypeAdapter(tuple[AllocatedLine, ...])
 
@@ -112,12 +117,12 @@ def standing_values(standing: Standing) -> tuple[Any, ...]:
 def standing_of(row: Row, allocation: Row) -> Standing:
     """The standing in a row of the order and one of its allocation, or of both together. The step that the order's row names is the last
     one that was asked for: whether it is still pending is known by the newest answer."""
-    status, demand_version = AllocationStatus(allocation["allocation_status"]), allocation["allocation_demand_version"]
-    asked = Pending(Step(row["asked_step"]), row["asked_version"]) if row["asked_step"] else None
+    status, demand_version = _ALLOCATION_STATUSES[allocation["allocation_status"]], allocation["allocation_demand_version"]
+    asked = _pending(step=_STEPS[row["asked_step"]], version=row["asked_version"]) if row["asked_step"] else None
     return _standing(
         version=row["version"],
-        status=OrderStatus(row["status"]),
-        wish=Wish(row["wish"]),
+        status=_STATUSES[row["status"]],
+        wish=_WISHES[row["wish"]],
         pending=None if asked is None or is_answered(asked, status, demand_version) else asked,
         allocation_status=status,
         allocation_version=allocation["allocation_version"],
@@ -181,4 +186,4 @@ def texts_json(texts: tuple[str, ...]) -> str:
 
 def told_json(lines: tuple[AllocatedLine, ...]) -> str:
     """What the allocator told of an order's lines, as it is stored: as it came."""
-    return _TOLD.dump_json(lines, exclude_none=True).decode()
+    return _TOLD.serializer.to_json(lines, exclude_none=True).decode()
