@@ -44,7 +44,7 @@ up: $(STAMP) ## start Kafka, Postgres and all services, and keep them running
 down: ## stop what `make up` started; the data stays
 	@test ! -x $(BIN)/earmark || $(BIN)/earmark down $(ARGS)
 
-clean: ## stop everything and remove its data
+clean: ## stop everything and remove its data; asks, unless ARGS=--yes
 	@test ! -x $(BIN)/earmark || $(BIN)/earmark clean $(ARGS)
 	@rm -rf build
 

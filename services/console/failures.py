@@ -22,6 +22,9 @@ _BY_STATE = {
     "3F000": "the database lacks tables that this version needs ({told}): run `earmark migrate`",
     "42501": "the user of EARMARK_POSTGRES may not do this ({told}): let it own the database, or be granted that",
     "53100": "Postgres has no room left on its disk ({told}): make room and run this again",
+    "57014": "Postgres did not come to an end in the time that we allow ({told}): run this again when it is less busy",
+    "40": "others changed the same rows at the same time ({told}): run this again",
+    "55": "others hold the same rows ({told}): run this again",
     "53": "Postgres can not serve one more now ({told}): run this again later, or give it more connections or memory",
 }
 _AWAY = (

@@ -6,7 +6,10 @@ import logging
 import re
 from pathlib import Path
 
+import asyncpg
 import pytest
+from aiokafka.errors import NodeNotReadyError
+from sqlalchemy.exc import ProgrammingError
 
 from services.console import serve
 from services.console.failures import sentence
@@ -63,6 +66,13 @@ def test_a_service_that_can_not_start_says_so_in_its_log_in_one_line(
     assert_told(told, line)
 
 
+def undefined_table() -> Exception:
+    """As SQLAlchemy has it from asyncpg: an error of the driver's kind, made from the driver's."""
+    error = Exception("<class 'UndefinedTableError'>")
+    error.__cause__ = asyncpg.UndefinedTableError("relation x does not exist")
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [
@@ -70,11 +80,20 @@ def test_a_service_that_can_not_start_says_so_in_its_log_in_one_line(
         (PermissionError(errno.EACCES, "Permission denied", "/data"), r"Permission denied \(/data\): make room or give access there"),
         (ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 5432)"), "Postgres does not answer"),
         (OSError("Multiple exceptions: [Errno 111] Connect call failed"), "Postgres does not answer"),
+        (asyncpg.QueryCanceledError("canceling statement due to statement timeout"), "statement timeout.*when it is less busy"),
+        (asyncpg.DeadlockDetectedError("deadlock detected"), "deadlock detected.*run this again"),
+        (asyncpg.DiskFullError("could not extend file"), "no room left on its disk.*could not extend file"),
+        (asyncpg.TooManyConnectionsError("too many clients already"), "can not serve one more now.*too many clients"),
+        (asyncpg.CannotConnectNowError("the database system is starting up"), "Postgres does not answer .*starting up"),
+        (asyncpg.InsufficientPrivilegeError("permission denied for schema x"), "may not do this .*permission denied.*own the database"),
+        (ProgrammingError("SELECT secret", {}, undefined_table()), "relation x does not exist.*run `earmark migrate`"),
+        (NodeNotReadyError("node 1"), "Kafka does not serve this .*node 1"),
         (TimeoutError(), r"Postgres does not answer \(no answer in time\)"),
     ],
 )
-def test_what_the_system_refuses_is_told_with_what_helps(error: OSError, told: str) -> None:
+def test_what_the_system_or_a_server_refuses_is_told_with_what_helps(error: Exception, told: str) -> None:
     assert_told(told, str(sentence(error)))
+    assert "SELECT" not in str(sentence(error))
 
 
 @pytest.mark.parametrize("fault", [ValueError("x"), AssertionError("y"), KeyError("z")])
