@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from services.console.verify import Report, verify
+from shared import database
 from shared.database import hot_connection
 from shared.kafka import KafkaUnreachable, admin, consumer_settings, stop_client
 from shared.schemas import topics
@@ -48,7 +49,8 @@ PAUSE_SECONDS = 0.2
 
 
 async def prove(settings: Settings) -> tuple[Report, list[str]]:
-    """Every check that may be made now, and why the others were left out; empty where nothing is under way."""
+    """Every check that may be made now, and why the others were left out; empty where nothing is under way. Raises SchemaOlder."""
+    await _require_schema(settings)
     before, under_way = await _patiently(settings)
     report = await verify(settings.dsn, settled=not under_way)
     if under_way:
@@ -57,6 +59,15 @@ async def prove(settings: Settings) -> tuple[Report, list[str]]:
     if under_way or after != before:
         return await verify(settings.dsn), under_way or ["something came in meanwhile"]
     return report, []
+
+
+async def _require_schema(settings: Settings) -> None:
+    """A check that asks for a column which an older schema lacks would look like a fault of ours."""
+    pool = database.engine(settings, "earmark-verify")
+    try:
+        await database.require_schema(pool)
+    finally:
+        await database.dispose(pool)
 
 
 async def _patiently(settings: Settings) -> tuple[Ends, list[str]]:

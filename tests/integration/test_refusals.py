@@ -1,5 +1,6 @@
 """A Postgres or a Kafka that is there and not as it should be: every command says in one sentence what helps."""
 
+import asyncio
 import os
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import pytest
 
 from services.console import serve
@@ -37,6 +39,17 @@ def test_a_database_that_is_not_there_is_one_sentence(command: str, postgres_dsn
 def test_a_database_without_tables_is_one_sentence(command: str, empty_database: str, tmp_path: Path) -> None:
     refused = earmark(tmp_path, *command.split(), EARMARK_POSTGRES=empty_database)
     assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
+    assert "run `earmark migrate`" in refused.stderr
+
+
+@pytest.mark.parametrize("command", UNMIGRATED)
+async def test_a_database_that_an_older_version_migrated_is_one_sentence(command: str, database: str, tmp_path: Path) -> None:
+    connection = await asyncpg.connect(database)
+    await connection.execute("UPDATE migrations.alembic_version SET version_num = '0001'")
+    await connection.close()
+    refused = await asyncio.to_thread(earmark, tmp_path, *command.split(), EARMARK_POSTGRES=database)
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
+    assert "the database is at revision 0001" in refused.stderr
     assert "run `earmark migrate`" in refused.stderr
 
 
