@@ -152,7 +152,6 @@ STOCK_FLAWS: tuple[type[Flaw], ...] = (
     flaw("ReleaseHealsNobody", (holding, "settle", nothing)),
     flaw("ConsumedWithoutMovement", (holding, "post_consumption", nothing)),
     flaw("TombstoneGoesWithTheRelease", (stock_fold.HANDLERS, Release, _release_and_forget)),
-    flaw("LateChainIsTaken", (reserving, "_is_ancient", lambda *_: False)),
     flaw("ExpiredBatonsKeepTheirClaim", (serving, "has_claim", _claim_of_the_expired), (claims, "has_claim", _claim_of_the_expired)),
     flaw("SpentIsRememberedTooLong", (Draft, "_changed_claims", _spent_stays), (Draft, "changed_baton", _baton_leaves_spent)),
     flaw("LevelsAreToldOnce", (StockSide, "_go_round", _no_round)),

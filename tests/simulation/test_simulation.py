@@ -59,5 +59,5 @@ def test_a_bug_planted_in_the_engine_is_found(flaw: type[Flaw]) -> None:
 
 @pytest.mark.parametrize("flaw", CORE_FLAWS, ids=lambda flaw: flaw.__name__)
 def test_a_bug_planted_in_a_core_is_found(flaw: type[Flaw]) -> None:
-    """The rarest take about seventy seeds: see `python -m tests.simulation --flaws`."""
+    """The rarest take about four hundred seeds: see `python -m tests.simulation --flaws`."""
     assert first_reason(flaw, "allocator", 800).startswith(REFUTED)
