@@ -419,3 +419,22 @@ async def test_a_batch_whose_session_the_server_ended_is_gone_and_holds_nobody_u
     with pytest.raises(CONNECTION_BROKE):
         await frozen.begin()
     await serve(fresh, again)
+
+
+@pytest.mark.integration
+async def test_dead_letters_that_were_settled_long_ago_go_and_no_others(database: str) -> None:
+    """In memory nobody settles them."""
+    connection = await asyncpg.connect(database)
+    store = PostgresPartitionStore(connection)
+    row = await store.claim(PartitionId("demand", 2), "one")
+    positions = {"earmark.orders": Position(9, 8, 1, "")}
+    await serve(store, row, dead=tuple(map(letter, range(1, 6))), positions=positions)
+    settle = "UPDATE allocator.dead_letter SET status = $1, settled_at = now() - $2::interval WHERE record_offset = $3"
+    for status, days, offset in (("replayed", 40, 1), ("discarded", 31, 2), ("replayed", 29, 3)):
+        await connection.execute(settle, status, timedelta(days=days), offset)
+    await connection.execute("UPDATE allocator.dead_letter SET partition = 3, settled_at = '2020-01-01' WHERE record_offset = 5")
+    keep = timedelta(days=30)
+    assert await store.forget_settled(row.epoch - 1, keep) == 0, "not the owner"
+    assert [await store.forget_settled(row.epoch, keep, 1) for _ in range(3)] == [1, 1, 0]
+    assert sorted(await dead_reasons(store)) == [3, 4, 5]
+    await connection.close()
