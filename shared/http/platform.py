@@ -7,10 +7,10 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends, Request
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -19,6 +19,7 @@ from shared.database import Fault, classify
 from shared.http.gathering import Gathering, Gatherings, Item, Place
 from shared.http.keys import Keys
 from shared.http.limits import Limit, forget_spent
+from shared.http.retention import AT_ONCE, forget_replies, forget_settled
 from shared.http.turns import Turns
 from shared.http.waiting import Waiting
 from shared.kafka import KafkaLogWriter, partition_counts
@@ -136,21 +137,19 @@ class Platform:
                 await asyncio.sleep(0.5)
 
     async def _purge(self) -> None:
-        """Forget replies after seven days, a thousand at a time."""
-        sql = text(f"""
-            DELETE FROM {self.service}.idempotency_key WHERE (merchant, route, key) IN (
-                SELECT merchant, route, key FROM {self.service}.idempotency_key
-                WHERE created_at < now() - interval '7 days' ORDER BY created_at LIMIT 1000)""")
+        """Forget what nobody needs any more, a thousand rows at a time."""
+        keep = timedelta(days=self.settings.keep_days)
         while True:
             try:
-                async with self.engine.begin() as connection:
-                    deleted = (await connection.execute(sql)).rowcount
+                replies = await forget_replies(self.engine, self.service)
+                letters = await forget_settled(self.engine, self.service, keep)
+                deleted = max(replies, letters)
                 await forget_spent(self.engine)
             except (DBAPIError, OSError) as error:
                 if classify(error) is not Fault.RETRY:
                     raise
                 deleted = 0
-            await asyncio.sleep(0.1 if deleted == 1000 else PURGE_SECONDS)
+            await asyncio.sleep(0.1 if deleted == AT_ONCE else PURGE_SECONDS)
 
 
 def _limits(settings: Settings, pool: AsyncEngine, service: str) -> tuple[Limit, Limit]:
