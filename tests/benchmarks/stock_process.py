@@ -10,5 +10,5 @@ from shared.settings import settings
 
 if __name__ == "__main__":
     logging.basicConfig(level="WARNING")
-    tune_collector()
+    tune_collector("allocator")
     uvloop.run(partition_process(settings(), sides=("stock",)).run())

@@ -192,5 +192,5 @@ async def _until_halted(allocator: Child, count: int) -> list[str]:
 
 
 def _forgotten() -> Poison:
-    headers = (("ce_type", b"earmark.outcome.v1"), ("earmark_source", b"stock/0/9"), ("earmark_sequence", b"1"))
+    headers = (("ce_type", b"earmark.outcome.v1"), ("earmark_source", b"stock/0/0"), ("earmark_sequence", b"1"))
     return Poison("an answer to a demand that nobody knows", json.dumps(ANSWER).encode(), headers, "", "forgotten-demand")

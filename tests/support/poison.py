@@ -87,7 +87,7 @@ def on_orders(sku: str, number: str, largest: int) -> list[Poison]:
 
 
 def _internal(name: str, value: bytes | None, runbook: str, *, type_: Headers, envelope: bool = True) -> Poison:
-    source: Headers = (("earmark_source", b"demand/0/9"), ("earmark_sequence", b"1")) if envelope else ()
+    source: Headers = (("earmark_source", b"demand/0/0"), ("earmark_sequence", b"1")) if envelope else ()
     return Poison(name, value, (*type_, *source), "", runbook)
 
 
