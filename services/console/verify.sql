@@ -186,13 +186,13 @@ SELECT l.demand, l.sku, l.units AS wanted, v.reserved_units, v.waiting_units, v.
 -- check: what a demand has seen of a reservation is what that reservation was
 SELECT count(*) FROM allocator.demand_now;
 WITH seen AS MATERIALIZED (
-    SELECT d.demand, one ->> 0 AS sku, one ->> 1 AS alternative, (one ->> 2)::bigint AS attempt, (one ->> 3)::bigint AS version,
+    SELECT d.demand, d.status, one ->> 0 AS sku, one ->> 1 AS alternative, (one ->> 2)::bigint AS attempt, (one ->> 3)::bigint AS version,
            (one ->> 4)::bigint AS reserved_units, (one ->> 5)::bigint AS flagged_units, (one ->> 6)::bigint AS waiting_units,
            (one ->> 7)::bigint AS consumed_units, (one ->> 8)::boolean AS pending, (one ->> 9)::bigint AS mark
       FROM allocator.demand_now d CROSS JOIN LATERAL json_array_elements(d.state -> 'seen') AS one)
 SELECT demand, sku, s.attempt AS seen_attempt, s.version AS seen_version, v.attempt, v.version
   FROM seen s LEFT JOIN allocator.reservation v USING (demand, sku, alternative)
- WHERE v.version IS NULL OR (s.attempt, s.version) > (v.attempt, v.version)
+ WHERE v.version IS NULL AND s.status <> 'forgetting' OR (s.attempt, s.version) > (v.attempt, v.version)
     OR (s.attempt, s.version) = (v.attempt, v.version)
    AND ((s.reserved_units, s.flagged_units, s.waiting_units, s.consumed_units, s.pending)
         <> (v.reserved_units, v.flagged_units, v.waiting_units, v.consumed_units, v.pending) OR s.mark IS DISTINCT FROM v.mark);

@@ -100,6 +100,29 @@ def test_every_check_has_a_row_that_it_finds() -> None:
     assert {one.name for one in statements()} == {one.check for one in SPOILED}
 
 
+async def test_what_is_forgotten_is_not_missed(ledger: Settings) -> None:
+    """Half way, with the tombstones gone; to the end, with the demand gone too; and history that begins later."""
+    connection: asyncpg.Connection = await hot_connection(ledger.dsn, "test")
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        gone = "sales-order/acme/gone"
+        await connection.execute("UPDATE allocator.demand SET status = 'forgetting' WHERE demand = $1 AND status = 'consumed'", gone)
+        assert await connection.execute("DELETE FROM allocator.reservation WHERE demand = $1 AND NOT live", gone) != "DELETE 0"
+        half_way = await proof(connection, settled=True)
+        assert await connection.execute("DELETE FROM allocator.demand WHERE demand = $1 AND status = 'forgetting'", gone) == "DELETE 1"
+        told = "(b.side, b.number) = (p.side, p.number) AND b.last_sequence <= p.published_sequence"
+        await connection.execute(f"DELETE FROM allocator.outbox b USING allocator.state_partition p WHERE {told}")
+        await connection.execute(
+            f"DELETE FROM allocator.batch b USING allocator.state_partition p WHERE {told} AND b.batch_no < p.batch_no"
+        )
+        whole = await proof(connection, settled=True)
+    finally:
+        await transaction.rollback()
+        await connection.close()
+    assert [check.problems for report in (half_way, whole) for check in report.checks if check.problems] == []
+
+
 @pytest.mark.parametrize("spoiled", SPOILED, ids=lambda one: one.what)
 async def test_a_spoiled_row_is_found_and_named(spoiled: Spoiled, ledger: Settings) -> None:
     connection: asyncpg.Connection = await hot_connection(ledger.dsn, "test")
