@@ -1,6 +1,7 @@
 """`StockStorage` on Postgres: new rows by COPY, changed ones by one UPDATE per table, no ORM."""
 
 from collections.abc import Iterable, Sequence
+from io import BytesIO
 from typing import Any
 
 import asyncpg
@@ -18,6 +19,7 @@ from services.allocator.core.stock.rows import (
     StoredSku,
 )
 from services.allocator.store import stock_sql as sql
+from services.allocator.store.stock_text import array, names, reservations_text
 
 _FIGURES = [RecordRow._fields.index(name) for name in ("record", "on_hand", "held", "backed", "flagged", "version")]
 
@@ -87,7 +89,7 @@ class PostgresStockStorage:
             sql.REDATE_RECORDS, [(*row[:3], row.expires_on, row.received_at, row.expired) for row in changes.redated_records]
         )
         await self._forget(changes.forgotten_reservations)
-        await self._copy("reservation", ReservationRow._fields, changes.new_reservations)
+        await self._copy_reservations(changes.new_reservations)
         await self._update(sql.UPDATE_RESERVATIONS, [_reservation_change(row) for row in changes.changed_reservations])
         await self._copy("movement", MovementRow._fields, changes.movements)
         await self._execute(sql.SAVE_QUEUES, changes.queues)
@@ -105,11 +107,19 @@ class PostgresStockStorage:
         if rows:
             await self._connection.copy_records_to_table(table, schema_name="allocator", columns=columns, records=rows)
 
+    async def _copy_reservations(self, rows: Sequence[ReservationRow]) -> None:
+        """As text: for its three arrays the driver takes twice as long as for all other values of a row together."""
+        if rows:
+            text = BytesIO(reservations_text(rows).encode())
+            await self._connection.copy_to_table(
+                "reservation", schema_name="allocator", columns=ReservationRow._fields, source=text, format="text"
+            )
+
     async def _update_records(self, changes: StockChanges) -> None:
         rows = changes.changed_records
         if rows:
             columns = list(zip(*rows, strict=True))
-            numbers = [_array(columns[at]) for at in _FIGURES]
+            numbers = [array(columns[at]) for at in _FIGURES]
             _check(await self._connection.execute(sql.UPDATE_RECORDS, changes.now, list(columns[0]), list(columns[1]), *numbers), rows)
 
     async def _update(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -154,10 +164,5 @@ def _reservation(row: asyncpg.Record) -> ReservationRow:
 
 def _reservation_change(row: ReservationRow) -> tuple[Any, ...]:
     """The key and what may change. Arrays travel as text, because an array of arrays would be unnested to its leaves."""
-    warehouses = '{"' + '","'.join(row.warehouses) + '"}' if row.warehouses else "{}"
-    flags = None if row.piece_flags is None else _array(row.piece_flags)
-    return (*row[:3], *row[4:16], warehouses, _array(row.piece_records), _array(row.piece_units), flags, row.empty_since)
-
-
-def _array(numbers: tuple[int, ...]) -> str:
-    return "{" + ",".join(map(str, numbers)) + "}"
+    flags = None if row.piece_flags is None else array(row.piece_flags)
+    return (*row[:3], *row[4:16], names(row.warehouses), array(row.piece_records), array(row.piece_units), flags, row.empty_since)
