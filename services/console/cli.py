@@ -1,6 +1,5 @@
 """`earmark`: one command line for people, make and CI. Every command is a thin door; what it does lies in a module of its own."""
 
-import asyncio
 import json
 import logging
 import sys
@@ -18,7 +17,7 @@ from services.console.errors import ConsoleError
 from services.console.failures import sentence
 from services.console.options import DEFAULT_FOLDER, AsJson, Folder, console, progress, settings_of
 from services.console.processes import SERVICES, Addresses, Stack
-from shared.local.process import undisturbed
+from shared.local.process import run, undisturbed
 from shared.partitions.partition import CODE_VERSION
 from shared.settings import settings
 
@@ -63,7 +62,7 @@ def up(folder: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
     with _nothing_left(), stack.whole_or_nothing():
         addresses = stack.up()
         with undisturbed():  # a key that was made and not shown would be lost
-            _tell_up(addresses, asyncio.run(first_key(stack.settings(), "acme")), as_json)
+            _tell_up(addresses, run(first_key(stack.settings(), "acme")), as_json)
 
 
 @contextmanager
@@ -129,7 +128,7 @@ def migrate() -> None:
     """Bring the database that EARMARK_POSTGRES names to this version, and make missing topics in EARMARK_KAFKA."""
     from shared.world import prepare
 
-    asyncio.run(prepare(settings()))
+    run(prepare(settings()))
     console.print("Tables and topics are ready.")
 
 
@@ -140,7 +139,7 @@ def verify(folder: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
     from services.console.demo.facts import Check
     from services.console.settled import prove
 
-    report, under_way = asyncio.run(prove(settings_of(folder)))
+    report, under_way = run(prove(settings_of(folder)))
     if as_json:
         print(json.dumps(report.facts() | {"under_way": under_way}))
     else:

@@ -1,6 +1,5 @@
 """`earmark dead-letters`: what could not be taken, and what to do with it."""
 
-import asyncio
 import json
 from typing import Annotated, Literal
 
@@ -11,6 +10,7 @@ from rich.text import Text
 from services.console import dead_letters
 from services.console.dead_letters import Letter, Place, readable
 from services.console.options import DEFAULT_FOLDER, AsJson, Folder, console, settings_of
+from shared.local.process import run
 
 app = typer.Typer(
     help="Records that could not be taken: kept whole, so that nothing is lost and the others go on.",
@@ -24,7 +24,7 @@ Status = Annotated[Literal["waiting", "replayed", "discarded"], typer.Option(hel
 @app.command("list")
 def list_letters(status: Status = "waiting", limit: Limit = 200, folder: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
     """Show the records that were not taken, and why."""
-    letters = asyncio.run(dead_letters.listed(settings_of(folder), status, limit))
+    letters = run(dead_letters.listed(settings_of(folder), status, limit))
     if as_json:
         print(json.dumps({"letters": [letter.as_json() for letter in letters]}))
     elif not letters:
@@ -38,7 +38,7 @@ def list_letters(status: Status = "waiting", limit: Limit = 200, folder: Folder 
 @app.command()
 def show(name: Name, folder: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
     """Show one record whole: bytes, headers, and why it was not taken."""
-    letter = asyncio.run(dead_letters.found(settings_of(folder), Place.parse(name)))
+    letter = run(dead_letters.found(settings_of(folder), Place.parse(name)))
     if as_json:
         print(json.dumps(letter.as_json()))
         return
@@ -57,13 +57,13 @@ def show(name: Name, folder: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -
 @app.command()
 def replay(name: Name, folder: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
     """Take a record once more, after its cause was put right."""
-    _tell(asyncio.run(dead_letters.replay(settings_of(folder), Place.parse(name))), as_json)
+    _tell(run(dead_letters.replay(settings_of(folder), Place.parse(name))), as_json)
 
 
 @app.command()
 def discard(name: Name, folder: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
     """Give a record up: it is kept, and no longer waits."""
-    _tell(asyncio.run(dead_letters.discard(settings_of(folder), Place.parse(name))), as_json)
+    _tell(run(dead_letters.discard(settings_of(folder), Place.parse(name))), as_json)
 
 
 def _tell(letter: Letter, as_json: bool) -> None:

@@ -1,6 +1,5 @@
 """`earmark key`: make, list and revoke API keys."""
 
-import asyncio
 import json
 from collections.abc import Sequence
 from typing import Annotated
@@ -11,6 +10,7 @@ from rich.text import Text
 
 from services.console import keys
 from services.console.options import DEFAULT_FOLDER, AsJson, Folder, console, settings_of
+from shared.local.process import run
 
 app = typer.Typer(help="API keys: a key names its merchant, so no request body ever does.", no_args_is_help=True)
 
@@ -26,7 +26,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a key and print it, this once: only its hash is kept."""
-    made = asyncio.run(keys.create(settings_of(folder), merchant, name, read_only=read_only))
+    made = run(keys.create(settings_of(folder), merchant, name, read_only=read_only))
     if as_json:
         print(json.dumps({"id": made.id, "merchant": made.merchant, "api_key": made.token}))
         return
@@ -42,7 +42,7 @@ def list_keys(
     as_json: AsJson = False,
 ) -> None:
     """Show every key, never its secret."""
-    found = asyncio.run(keys.known(settings_of(folder), merchant))
+    found = run(keys.known(settings_of(folder), merchant))
     if as_json:
         print(json.dumps({"keys": [_as_json(key) for key in found]}))
         return
@@ -55,7 +55,7 @@ def revoke(
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
     """End a key. Within five seconds no service takes it any more."""
-    if not asyncio.run(keys.revoke(settings_of(folder), key_id)):
+    if not run(keys.revoke(settings_of(folder), key_id)):
         console.print(f"[bold red]earmark:[/bold red] no key {key_id} is in use: `earmark key list` shows those that are")
         raise typer.Exit(1)
     console.print(f"Key {key_id} is revoked.")

@@ -1,7 +1,6 @@
 """Earmark's own services as child processes of one data folder: started, awaited, found again, stopped. The servers they need are
 `shared.local`'s, each unless EARMARK_KAFKA or EARMARK_POSTGRES names another."""
 
-import asyncio
 import json
 import os
 import secrets
@@ -122,7 +121,7 @@ class Stack:
                 self.servers.start()
             found = self.settings()
             self._on_progress("preparing tables and topics")
-            asyncio.run(prepare(found))
+            process.run(prepare(found))
             for name in absent:
                 self.start(name)
             for name in SERVICES:

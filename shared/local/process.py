@@ -5,6 +5,7 @@ A process is known by its id and the time it was created, because ids are used a
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -12,11 +13,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, TypeVar
 
 import psutil
 
@@ -27,6 +28,7 @@ SAME_CREATION_SECONDS = 3.0
 SECONDS_TO_DIE = 10
 LOG_BYTES_KEPT = 10_000_000
 LOG_LINES_SHOWN = 15
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,20 @@ def undisturbed() -> Iterator[None]:
             signal.signal(one, handler)
         for number in held:
             signal.raise_signal(number)
+
+
+def run(main: Coroutine[Any, Any, Result]) -> Result:
+    """As `asyncio.run`, but Ctrl-C waits while the event loop is made or closed: one that is interrupted in the middle of that complains on
+    the terminal when it is thrown away."""
+    runner = asyncio.Runner()
+    try:
+        with undisturbed():
+            runner.get_loop()
+        return runner.run(main)
+    finally:
+        main.close()
+        with undisturbed():
+            runner.close()
 
 
 def end(server: str, identity: Identity, grace_seconds: float, ending: signal.Signals = signal.SIGTERM) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -216,3 +217,25 @@ def test_only_the_main_thread_holds_interrupts_back() -> None:
 
     with ThreadPoolExecutor(1) as thread:
         assert thread.submit(handlers).result() == [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+
+
+async def _answer() -> int:
+    return 42
+
+
+def test_a_coroutine_is_run_to_its_end() -> None:
+    assert process.run(_answer()) == 42
+
+
+def test_ctrl_c_while_the_event_loop_is_made_leaves_no_half_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[asyncio.AbstractEventLoop] = []
+
+    def interrupted() -> asyncio.AbstractEventLoop:
+        signal.raise_signal(signal.SIGINT)
+        made.append(asyncio.SelectorEventLoop())
+        return made[0]
+
+    monkeypatch.setattr(asyncio.events, "new_event_loop", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        process.run(_answer())
+    assert [loop.is_closed() for loop in made] == [True]

@@ -93,7 +93,7 @@ def _perform(plan: Plan, folder: Path, display: Display, *, keep: bool) -> Facts
     try:
         with display:
             addresses = _start(stack, folder, display, facts)
-            asyncio.run(_play(plan, stack, addresses, display, facts))
+            process.run(_play(plan, stack, addresses, display, facts))
             facts.seconds = time.monotonic() - since
             display.show(looks.verdict(facts))
         end = stack.clean if facts.held else stack.down
