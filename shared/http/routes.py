@@ -1,7 +1,7 @@
 """Routes that are authenticated, limited and strict by construction: who is calling is settled before a byte of the body is read."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from fastapi import APIRouter, Request, Security
@@ -33,13 +33,14 @@ class _Route(APIRoute):
     limit: int | None = None
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        answer = super().get_route_handler()
+        answer, known = super().get_route_handler(), frozenset(_query_names(self.dependant))
 
         async def handler(request: Request) -> Response:
             strict = StrictRequest(request.scope, request.receive)
             platform: Platform = request.app.state.platform
             strict.state.caller = await _admitted(platform, request)
             _refuse_nul(request)
+            _refuse_unknown(request, known)
             await _read(strict, self.limit or platform.settings.max_body_bytes)
             require_json(strict)
             if await strict.body():
@@ -72,6 +73,20 @@ def _refuse_nul(request: Request) -> None:
     named = [*request.path_params.items(), *request.query_params.multi_items()]
     field = next((name for name, value in named if "\x00" in str(value)), "query")
     raise Problem(422, "validation", "the address holds NUL", field=field[:64], remedy=f"take %00 out of {field[:64]}")
+
+
+def _query_names(dependant: Any) -> Iterator[str]:  # FastAPI's own tree of an endpoint and what it depends on
+    yield from (parameter.alias for parameter in dependant.query_params)
+    for one in dependant.dependencies:
+        yield from _query_names(one)
+
+
+def _refuse_unknown(request: Request, known: frozenset[str]) -> None:
+    """A filter that is misspelled would else be no filter: the whole list would come, and look like the answer."""
+    unknown = next((name for name in request.query_params if name not in known), None)
+    if unknown is not None:
+        remedy = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
+        raise Problem(422, "validation", f"the address has no parameter {unknown[:64]!r}", field=unknown[:64], remedy=remedy)
 
 
 async def _read(request: StrictRequest, limit: int) -> None:

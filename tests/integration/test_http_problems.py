@@ -50,6 +50,8 @@ TABLE: list[tuple[str, str, str, dict[str, str], bytes | None, int, str, str | N
     ("a limit of zero", "GET", "/numbers?limit=0", {}, None, 422, "validation", "limit"),
     ("a limit too large", "GET", "/numbers?limit=201", {}, None, 422, "validation", "limit"),
     ("a limit in words", "GET", "/numbers?limit=many", {}, None, 422, "validation", "limit"),
+    ("a parameter misspelled", "GET", "/numbers?limits=5", {}, None, 422, "validation", "limits"),
+    ("a parameter of another endpoint", "POST", "/notes/a?wait=5", JSON, json.dumps(NOTE).encode(), 422, "validation", "wait"),
     ("a cursor made up", "GET", "/numbers?cursor=AAAA", {}, None, 422, "cursor", "cursor"),
     ("a cursor too long", "GET", "/numbers?cursor=" + "A" * 1001, {}, None, 422, "validation", "cursor"),
 ]

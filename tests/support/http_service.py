@@ -59,8 +59,8 @@ bulk = router(max_body_bytes=1024 * 1024)
 
 
 @routes.post("/notes/{place}", status_code=202)
-async def write(place: str, body: Note, command: Command, prefer: Prefer) -> Response:
-    """Emits one message and counts how often it ran."""
+async def write(place: str, body: Note, command: Command, prefer: Prefer, more: int = 0) -> Response:
+    """Emits one message and counts how often it ran. `more` only makes another address of it."""
 
     async def work(unit: Unit) -> Reply:
         if body.name == "refused":
