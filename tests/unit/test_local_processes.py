@@ -236,6 +236,10 @@ def test_ctrl_c_while_the_event_loop_is_made_leaves_no_half_loop(monkeypatch: py
         return made[0]
 
     monkeypatch.setattr(asyncio.events, "new_event_loop", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        process.run(_answer())
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started with it ignored
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            process.run(_answer())
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert [loop.is_closed() for loop in made] == [True]
