@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Table
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.partitions.model import DeadLetter
@@ -16,6 +16,27 @@ from shared.partitions.outbox import dead_letter
 from shared.relay import Outbox
 from shared.schemas.topics import DEAD_LETTERS
 from shared.schemas.wire import Envelope, Record
+
+
+def table(metadata: MetaData, *more: Column[Any]) -> Table:
+    """The table as queries name it, with more columns that a service's own has; migrations make it."""
+    return Table(
+        "dead_letter",
+        metadata,
+        Column("topic", Text, primary_key=True),
+        Column("partition", Integer, primary_key=True),
+        Column("record_offset", BigInteger, primary_key=True),
+        Column("written_at", DateTime(timezone=True)),
+        Column("key", LargeBinary),
+        Column("value", LargeBinary),
+        Column("headers", JSONB),
+        Column("field", Text),
+        Column("reason", Text),
+        Column("status", Text),
+        Column("found_at", DateTime(timezone=True)),
+        Column("settled_at", DateTime(timezone=True)),
+        *more,
+    )
 
 
 async def keep(connection: AsyncConnection, outbox: Outbox, table: Table, letter: DeadLetter, now: datetime, **more: Any) -> None:

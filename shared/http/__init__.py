@@ -36,7 +36,7 @@ A command, the whole of it:
 - The transaction that projects a decision calls `await notify(connection, platform.decisions, subject)`; waiters in every process wake up.
 - Events that others publish are folded in by a `Projection` of `shared.projection`; give `Projector(…).running` as `background`.
 - What only the allocator knows is passed on: `app.state.ledger = Ledger(settings.allocator_url, "GET /stock")`, and in the endpoint
-  `ledger: PassedOn`, `await ledger.get(request, "records", sku, query={…})`.
+  `ledger: PassedOn`, `await ledger.get("records", sku, limit=page.limit, cursor=page.cursor)`.
 - `platform.conditions["name"] = lambda: "…"` adds a word to `/health/ready`.
 - More than 256 KB: `@routes.post(…)` on `router(max_body_bytes=settings.max_bulk_body_bytes)`.
 """

@@ -4,6 +4,7 @@ The caller's API key goes along, so the allocator itself sees to it that no merc
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -47,10 +48,20 @@ class Ledger:
         await self._client.aclose()
 
 
-async def _of_the_application(request: Request) -> Ledger:
-    found: Ledger = request.app.state.ledger
-    return found
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The ledger that the service was given at `app.state.ledger`, asked in the name of one request."""
+
+    ledger: Ledger
+    request: Request
+
+    async def get(self, *path: str, **query: object) -> Any:
+        """See `Ledger.get`. What is None is not asked for."""
+        return await self.ledger.get(self.request, *path, query={name: str(value) for name, value in query.items() if value is not None})
 
 
-PassedOn = Annotated[Ledger, Depends(_of_the_application)]
-"""The ledger that the service was given at `app.state.ledger`."""
+async def _in_the_name_of(request: Request) -> Asking:
+    return Asking(request.app.state.ledger, request)
+
+
+PassedOn = Annotated[Asking, Depends(_in_the_name_of)]

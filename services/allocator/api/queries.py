@@ -53,9 +53,7 @@ SELECT count(*) + 1 AS rank, coalesce(sum(waiting_units), 0)::bigint AS ahead_un
  WHERE merchant = :merchant AND sku = :sku AND live AND waiting_units > 0
    AND (priority, demanded_at, demand, alternative) < (:priority, :demanded_at, :demand, :alternative)
 """
-_EXPLAINED = """
-SELECT demand, merchant, status, wish, version, attempt, deadline_at, closed_at, state::text FROM allocator.demand WHERE demand = :demand
-"""
+_EXPLAINED = f"SELECT {', '.join(DemandRow._fields)} FROM allocator.demand WHERE demand = :demand"
 _LARGEST = """
 SELECT demand, alternative, split_part(demand, '/', 1) AS kind, split_part(demand, '/', 3) AS number, reserved_units AS units,
        flagged_units AS flagged, mark IS NOT NULL AS being_picked

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import Path, Query, Request
+from fastapi import Path, Query
 
 from services.inventory.api.master import one_of
 from services.inventory.api.products import SkuId
@@ -15,8 +15,6 @@ from shared.schemas.values import Bin, Lot, Sku, Warehouse
 
 routes = router(tags=["stock"])
 RecordNumber = Annotated[int, Path(ge=1, le=2**31 - 1, description="numbers the stock record within its SKU", examples=[1])]
-Limit = Annotated[int, Query(ge=1, le=200, description="how many at most")]
-Cursor = Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before")]
 _UNITS = ("on_hand_units", "held_units", "allocated_units", "available_units")
 
 
@@ -51,62 +49,35 @@ async def get_stock(sku: SkuId, caller: Caller, platform: Serving) -> dict[str, 
 
 @routes.get("/records", summary="Stock records")
 async def list_records(
-    request: Request,
     ledger: PassedOn,
+    page: Page,
     sku: Annotated[Sku | None, Query()] = None,
     warehouse: Annotated[Warehouse | None, Query()] = None,
     bin: Annotated[Bin | None, Query()] = None,  # noqa: A002  (the domain's word)
     lot: Annotated[Lot | None, Query()] = None,
-    limit: Limit = 50,
-    cursor: Cursor = None,
 ) -> Any:
     """The inventory list: warehouse, bin, lot, label; on hand, held, allocated, available. Different lots of a product are different
     records (000-07)."""
-    query = _query(sku=sku, warehouse=warehouse, bin=bin, lot=lot, limit=limit, cursor=cursor)
-    return await ledger.get(request, "records", query=query)
+    return await ledger.get("records", sku=sku, warehouse=warehouse, bin=bin, lot=lot, limit=page.limit, cursor=page.cursor)
 
 
 @routes.get("/stock/{sku}/records", responses=problems(404), summary="Stock records of a SKU")
-async def list_records_of_sku(
-    sku: SkuId, caller: Caller, platform: Serving, ledger: PassedOn, request: Request, limit: Limit = 50, cursor: Cursor = None
-) -> Any:
+async def list_records_of_sku(sku: SkuId, caller: Caller, platform: Serving, ledger: PassedOn, page: Page) -> Any:
     """As `/records`, of one product."""
     await one_of(platform, PRODUCT, {"merchant": caller.merchant, "sku": sku}, "product")
-    return await ledger.get(request, "records", query=_query(sku=sku, limit=limit, cursor=cursor))
+    return await ledger.get("records", sku=sku, limit=page.limit, cursor=page.cursor)
 
 
 @routes.get("/stock/{sku}/records/{record}/holders", responses=problems(404), summary="Who holds a stock record")
-async def list_holders(
-    sku: SkuId,
-    record: RecordNumber,
-    caller: Caller,
-    platform: Serving,
-    ledger: PassedOn,
-    request: Request,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-) -> Any:
+async def list_holders(sku: SkuId, record: RecordNumber, caller: Caller, platform: Serving, ledger: PassedOn, page: Page) -> Any:
     """The demands that hold units of it now, and how many; their sum is the record's allocated quantity (000-09)."""
     product = await one_of(platform, PRODUCT, {"merchant": caller.merchant, "sku": sku}, "product")
-    found = await ledger.get(request, "records", sku, str(record), "holders", query=_query(limit=limit, cursor=cursor))
+    found = await ledger.get("records", sku, str(record), "holders", limit=page.limit, cursor=page.cursor)
     return found | {"record": found["record"] | {"name": product["name"]}}
 
 
 @routes.get("/stock/{sku}/records/{record}/movements", responses=problems(404), summary="Movements of a stock record")
-async def list_movements(
-    sku: SkuId,
-    record: RecordNumber,
-    caller: Caller,
-    platform: Serving,
-    ledger: PassedOn,
-    request: Request,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-) -> Any:
+async def list_movements(sku: SkuId, record: RecordNumber, caller: Caller, platform: Serving, ledger: PassedOn, page: Page) -> Any:
     """Increases and decreases, newest first (000-39)."""
     await one_of(platform, PRODUCT, {"merchant": caller.merchant, "sku": sku}, "product")
-    return await ledger.get(request, "records", sku, str(record), "movements", query=_query(limit=limit, cursor=cursor))
-
-
-def _query(**given: object) -> dict[str, str]:
-    return {name: str(value) for name, value in given.items() if value is not None}
+    return await ledger.get("records", sku, str(record), "movements", limit=page.limit, cursor=page.cursor)

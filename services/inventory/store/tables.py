@@ -1,7 +1,9 @@
 """The tables as queries name them; the migrations make them."""
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
+
+from shared import dead_letters
 
 METADATA = MetaData(schema="inventory")
 _TIME = DateTime(timezone=True)
@@ -70,19 +72,4 @@ STOCK_LEVEL = Table(
     Column("allocated_units", BigInteger),
     Column("available_units", BigInteger),
 )
-DEAD_LETTER = Table(
-    "dead_letter",
-    METADATA,
-    Column("topic", Text, primary_key=True),
-    Column("partition", Integer, primary_key=True),
-    Column("record_offset", BigInteger, primary_key=True),
-    Column("written_at", _TIME),
-    Column("key", LargeBinary),
-    Column("value", LargeBinary),
-    Column("headers", JSONB),
-    Column("field", Text),
-    Column("reason", Text),
-    Column("status", Text),
-    Column("found_at", _TIME),
-    Column("settled_at", _TIME),
-)
+DEAD_LETTER = dead_letters.table(METADATA)

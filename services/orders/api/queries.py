@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any
 
-from fastapi import Path, Query, Request
+from fastapi import Path, Query
 from starlette.responses import JSONResponse
 
 from services.orders.api.parts import Number, etag, find, no_such_order
@@ -52,17 +52,14 @@ async def get_explanation(
     caller: Caller,
     platform: Serving,
     ledger: PassedOn,
-    request: Request,
-    limit: Annotated[int, Query(ge=1, le=200, description="holders, how many at most")] = 50,
-    cursor: Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before")] = None,
+    page: Page,
 ) -> Any:
     """As the allocator knows it: what the line has and lacks and its rank in the queue, now; the shortage with what would help; everybody
     who holds units of the SKU, the largest first."""
     if await find(platform, key := Key(caller.merchant, number)) is None:
         raise no_such_order(number)
-    query = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
     kind, _, demand_number = key.demand.split("/")
-    return await ledger.get(request, "explanations", sku, kind, demand_number, query=query)
+    return await ledger.get("explanations", sku, kind, demand_number, limit=page.limit, cursor=page.cursor)
 
 
 @routes.get("/orders", summary="Orders", response_model=OrderPage)

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text, and_, func, literal_column
+from sqlalchemy import BigInteger, Column, DateTime, Integer, MetaData, Table, Text, and_, func, literal_column
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import TypeEngine
 
 from services.orders.store.rows import ORDER_COLUMNS
+from shared import dead_letters
 
 metadata = MetaData(schema="orders")
 _TYPES: dict[str, TypeEngine[Any]] = {
@@ -82,21 +83,4 @@ allocation_run_order = Table(
     Column("result", Text),
     Column("detail", Text),
 )
-dead_letter = Table(
-    "dead_letter",
-    metadata,
-    Column("topic", Text),
-    Column("partition", Integer),
-    Column("record_offset", BigInteger),
-    Column("written_at", DateTime(timezone=True)),
-    Column("key", LargeBinary),
-    Column("value", LargeBinary),
-    Column("headers", JSONB),
-    Column("merchant", Text),
-    Column("field", Text),
-    Column("reason", Text),
-    Column("status", Text),
-    Column("found_at", DateTime(timezone=True)),
-    Column("settled_at", DateTime(timezone=True)),
-    Column("settled_by", Text),
-)
+dead_letter = dead_letters.table(metadata, Column("merchant", Text), Column("settled_by", Text))
