@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import TypeAdapter, ValidationError
@@ -77,7 +77,7 @@ async def take_intake(connection: AsyncConnection, outbox: Outbox, records: Sequ
             continue
         trace = traceparent_in(record.headers)
         for change in answer:
-            changes.append(replace(change, traceparent=trace) if trace else change)
+            changes.append(change.in_trace(trace))
             orders[key] = change.order
     await save(connection, outbox, changes)
     return Taken(condemned)

@@ -1,14 +1,14 @@
 """Commands on one order: PATCH /orders/{number} and POST /orders/{number}/{action}."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import Response
 
 from services.orders.api.bodies import Cancel, OrderChanges
-from services.orders.api.parts import IfMatch, Number, by, etag, no_such_order, refusal, settled
-from services.orders.api.views import OrderView, Receipt, receipt
+from services.orders.api.parts import IfMatch, Number, accepted, by, no_such_order, refusal, settled
+from services.orders.api.views import OrderView, Receipt
 from services.orders.core.commands import (
     AllocateOrder,
     CancelOrder,
@@ -111,9 +111,8 @@ async def tell_orders(shared: Shared, told: Sequence[_Told]) -> list[Reply | Exc
             answers.append(refused)
             continue
         orders[one.key] = answer.order
-        changes.append(replace(answer, traceparent=one.traceparent) if one.traceparent else answer)
-        status = 202 if answer.order.standing.pending else 200
-        answers.append(Reply(status, receipt(answer.order).plain(), f"/orders/{one.key.number}", etag(answer.order)))
+        changes.append(answer.in_trace(one.traceparent))
+        answers.append(accepted(answer.order))
     await save(shared.connection, shared.outbox, changes)
     return answers
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from services.orders.api.bodies import NewOrder, NewOrders
-from services.orders.api.parts import all_settled, by, etag, refusal, settled
+from services.orders.api.parts import accepted, all_settled, by, refusal, settled
 from services.orders.api.views import OrderView, Receipt, receipt
 from services.orders.core.commands import CreateOrder
 from services.orders.core.decider import create
@@ -145,8 +145,7 @@ def _reply(order: Order | None, problem: Exception | None) -> Reply | Exception:
     if order is None:
         assert problem is not None
         return problem
-    status = 202 if order.standing.pending else 200
-    return Reply(status, receipt(order).plain(), f"/orders/{order.key.number}", etag(order))
+    return accepted(order)
 
 
 async def _place(shared: Shared, wanted: Sequence[_Wanted]) -> list[tuple[Order | None, Exception | None]]:
@@ -168,7 +167,7 @@ async def _make(shared: Shared, wanted: Sequence[_Wanted], present: dict[Key, Or
             placed.append((None, refusal(answer)))
             continue
         present[one.key] = answer.order
-        changes.append(replace(answer, traceparent=one.traceparent) if one.traceparent else answer)
+        changes.append(answer.in_trace(one.traceparent))
         placed.append((answer.order, None))
     await save(shared.connection, shared.outbox, changes)
     return placed

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Path, Request
 from sqlalchemy import select, tuple_
 
-from services.orders.api.views import order_view
+from services.orders.api.views import order_view, receipt
 from services.orders.core.model import Key, Order, Refused
 from services.orders.feeds import Feeds
 from services.orders.runner import Runner
@@ -63,6 +63,12 @@ def by(command: Command) -> str:
 def etag(order: Order) -> dict[str, str]:
     """The order's version, for If-Match."""
     return {"ETag": f'"{order.version}"'}
+
+
+def accepted(order: Order) -> Reply:
+    """The answer to a command: 202 where the allocator has been asked, 200 where nothing is left to wait for."""
+    status = 202 if order.standing.pending else 200
+    return Reply(status, receipt(order).plain(), f"/orders/{order.key.number}", etag(order))
 
 
 async def find(platform: Platform, key: Key) -> Order | None:

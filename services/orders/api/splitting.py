@@ -1,7 +1,5 @@
 """POST /orders/{number}/split."""
 
-from dataclasses import replace
-
 from starlette.responses import Response
 
 from services.orders.api.bodies import Split
@@ -39,7 +37,7 @@ async def split_order(number: Number, command: Command, prefer: Prefer, if_match
             answer = split(order, new, by(command), unit.now)
             if isinstance(answer, Refused):
                 raise refusal(answer)
-            halves = [replace(half, traceparent=command.traceparent) for half in (answer.kept, answer.rest)]
+            halves = [half.in_trace(command.traceparent) for half in (answer.kept, answer.rest)]
             await save(unit.connection, unit.platform.outbox, halves)
             view = SplitView(kept=receipt(answer.kept.order), rest=receipt(answer.rest.order))
             return Reply(202, view.plain(), f"/orders/{new}")

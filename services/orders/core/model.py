@@ -1,7 +1,7 @@
 """A sales order and its parts, as values. Two axes of status that are never merged (ruling R1): what was done with the order, and
 what stock it has."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, TypedDict
@@ -189,6 +189,10 @@ class Changed:
     entry: Entry
     event: OrderChanged
     traceparent: str | None = None
+
+    def in_trace(self, traceparent: str | None) -> "Changed":
+        """The same change, asked for in this trace; most are in none."""
+        return replace(self, traceparent=traceparent) if traceparent else self
 
 
 @dataclass(frozen=True, slots=True)
