@@ -5,7 +5,7 @@ A server that is frozen, slow or gone must not hold a request or a batch: withou
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -77,12 +77,40 @@ def server_settings(application: str, command_seconds: float = COMMAND_SECONDS) 
     }
 
 
+class HotConnection(asyncpg.Connection):
+    """A connection that ends under a COPY says so. A COPY awaits between its pieces; uvloop raises a plain RuntimeError for the piece that
+    comes after the end, and a state partition took it for a fault of its own and halted. Statements are written in one piece."""
+
+    async def copy_to_table(self, *args: Any, **kwargs: Any) -> Any:
+        with _closed_is_lost():
+            return await super().copy_to_table(*args, **kwargs)
+
+    async def copy_records_to_table(self, *args: Any, **kwargs: Any) -> Any:
+        with _closed_is_lost():
+            return await super().copy_records_to_table(*args, **kwargs)
+
+
+@contextmanager
+def _closed_is_lost() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if not _is_of_closed_transport(error):
+            raise
+        raise asyncpg.ConnectionDoesNotExistError("the connection was closed while a statement was written") from error
+
+
+def _is_of_closed_transport(error: BaseException) -> bool:
+    return isinstance(error, RuntimeError) and "the handler is closed" in str(error)
+
+
 async def hot_connection(
     dsn: str, application: str = "earmark", *, command_seconds: float = COMMAND_SECONDS, **more_server_settings: str
 ) -> asyncpg.Connection:
     """One dedicated connection with every time-out set. The caller closes it, and drops it after any doubt."""
     return await asyncpg.connect(
         dsn,
+        connection_class=HotConnection,
         timeout=CONNECT_SECONDS,
         command_timeout=command_seconds,
         server_settings=server_settings(application, command_seconds) | more_server_settings,
@@ -137,7 +165,7 @@ def classify(error: BaseException) -> Fault:
         if state[:2] in {"08", "40", "53", "57"} or state in {"55P03", "25P03", "25P04"}:
             return Fault.RETRY
         return Fault.DATA if state[:2] in {"22", "23"} else Fault.OTHER
-    return Fault.RETRY if any(isinstance(cause, _AWAY) for cause in causes(error)) else Fault.OTHER
+    return Fault.RETRY if any(isinstance(cause, _AWAY) or _is_of_closed_transport(cause) for cause in causes(error)) else Fault.OTHER
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

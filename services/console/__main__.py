@@ -2,11 +2,12 @@
 
 import signal
 import sys
+from types import FrameType
 
 
 def main() -> None:
     """The entry point."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _end_as_by_ctrl_c)
     try:
         from services.console.cli import app, guarded
 
@@ -15,6 +16,14 @@ def main() -> None:
         print("\nInterrupted before anything was started.", file=sys.stderr)
         status = 130
     sys.exit(status)
+
+
+def _end_as_by_ctrl_c(number: int, frame: FrameType | None) -> None:
+    """SIGTERM does what Ctrl-C does at this moment. asyncio turns that into the end of its main task; a KeyboardInterrupt out of nowhere
+    would end whatever step of the event loop it meets, and is lost where that is a finalizer. Deaf to Ctrl-C, as shells start what they
+    put in the background, is not deaf to this."""
+    ctrl_c = signal.getsignal(signal.SIGINT)
+    (ctrl_c if callable(ctrl_c) else signal.default_int_handler)(number, frame)
 
 
 if __name__ == "__main__":

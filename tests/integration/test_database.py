@@ -3,11 +3,13 @@
 import asyncio
 import shutil
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
+import uvloop
 from sqlalchemy import inspect, text
 
 from services.inventory.store.tables import METADATA
@@ -115,6 +117,25 @@ async def test_every_session_gives_up_on_the_server_before_the_client_does(datab
     assert classify(slow.value) is Fault.RETRY
     assert await connection.fetchval("SELECT 1") == 1
     await connection.close()
+
+
+async def test_a_connection_that_ends_under_a_copy_says_that_it_is_lost(database: str) -> None:
+    """On uvloop, which raises a plain RuntimeError until asyncpg has heard of the end: a partition took that for a fault of its own."""
+
+    async def copy() -> None:
+        connection: Any = await hot_connection(database, "test")  # its transport is not public
+        await connection.execute("CREATE TABLE public.thing (name text)")
+
+        async def names() -> AsyncIterator[bytes]:
+            yield b"the first\n"
+            connection._transport.abort()
+            await asyncio.sleep(0.01)
+            yield b"the second\n"
+
+        await connection.copy_to_table("thing", schema_name="public", source=names())
+
+    with pytest.raises(asyncpg.ConnectionDoesNotExistError, match="while a statement was written"):
+        await asyncio.to_thread(uvloop.run, copy())
 
 
 async def test_a_lock_that_is_not_had_in_two_seconds_is_given_up(database: str) -> None:

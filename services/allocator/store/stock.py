@@ -1,7 +1,6 @@
 """`StockStorage` on Postgres: new rows by COPY, changed ones by one UPDATE per table, no ORM."""
 
 from collections.abc import Iterable, Sequence
-from io import BytesIO
 from typing import Any
 
 import asyncpg
@@ -110,7 +109,7 @@ class PostgresStockStorage:
     async def _copy_reservations(self, rows: Sequence[ReservationRow]) -> None:
         """As text: for its three arrays the driver takes twice as long as for all other values of a row together."""
         if rows:
-            text = BytesIO(reservations_text(rows).encode())
+            text: Any = memoryview(reservations_text(rows).encode())  # a file would be read by a thread, bytes are taken for a path
             await self._connection.copy_to_table(
                 "reservation", schema_name="allocator", columns=ReservationRow._fields, source=text, format="text"
             )

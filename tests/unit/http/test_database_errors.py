@@ -19,6 +19,8 @@ ERRORS = [
     (asyncpg.LockNotAvailableError("55P03"), Fault.RETRY),
     (asyncpg.IdleInTransactionSessionTimeoutError("25P03"), Fault.RETRY),
     (asyncpg.InterfaceError("connection is closed"), Fault.RETRY),
+    (RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed"), Fault.RETRY),
+    (RuntimeError("ours"), Fault.OTHER),
     (ConnectionRefusedError(), Fault.RETRY),
     (TimeoutError(), Fault.RETRY),
     (PoolIsEmpty(), Fault.RETRY),
@@ -32,7 +34,7 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize(("error", "fault"), ERRORS, ids=[type(error).__name__ for error, _ in ERRORS])
+@pytest.mark.parametrize(("error", "fault"), ERRORS, ids=[f"{type(error).__name__}-{fault.value}" for error, fault in ERRORS])
 def test_an_error_means_the_same_bare_and_inside_sqlalchemys(error: Exception, fault: Fault) -> None:
     assert classify(error) is fault
     assert classify(DBAPIError("SELECT 1", {}, error)) is fault
