@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -29,7 +30,7 @@ from shared.schemas.events import AllocationChanged
 from shared.schemas.intake import OrderIntake
 from shared.schemas.topics import ALLOCATIONS, ORDER_INTAKE
 from shared.schemas.values import DemandKind, Merchant
-from shared.schemas.wire import ADAPTERS, MAX_VALUE_BYTES, BadRecord, decode, traceparent_in, type_header
+from shared.schemas.wire import MAX_VALUE_BYTES, BadRecord, decode, traceparent_in, type_header
 
 log = logging.getLogger("earmark.orders.feeds")
 
@@ -39,6 +40,7 @@ _MERCHANT: TypeAdapter[str] = TypeAdapter(Merchant)
 _KIND = DemandKind.SALES_ORDER.value + "/"
 _ANSWERS = frozenset({"allocation_changed"})
 _ATTEMPTS = 5
+_to_json = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,8 @@ def _intake_of(record: InputRecord) -> OrderIntake:
 
 
 def _digest(message: OrderIntake) -> str:
-    return hashlib.sha256(ADAPTERS["order_intake"].dump_json(message)).hexdigest()
+    """Of what it says, however it was written."""
+    return hashlib.sha256(_to_json(message)).hexdigest()
 
 
 def _merchant_in(value: bytes | None) -> str | None:

@@ -123,6 +123,11 @@ def test_internal_topics_are_the_allocators_own() -> None:
         assert {*traffic.writers, *traffic.readers} <= set(SERVICES)
 
 
+def test_what_is_spared_a_check_is_what_the_allocator_alone_writes() -> None:
+    alone = {kind for traffic in TRAFFIC.values() if traffic.writers == ("allocator",) for kind in traffic.kinds}
+    assert alone == wire.OF_THE_ALLOCATOR
+
+
 def test_each_service_reads_what_the_document_says() -> None:
     somewhere = Settings(kafka="nowhere:1", postgres=SecretStr("postgresql://nowhere/1"), api_key_pepper=SecretStr("p" * 40))
     feeds = orders_application(somewhere).state.parts.feeds
