@@ -16,6 +16,7 @@ from shared.schemas.values import (
     MAX_WAREHOUSES,
     STRICT,
     AdjustmentReason,
+    Alternative,
     Bin,
     CommandId,
     Count,
@@ -86,7 +87,7 @@ class ReserveLine:
     demand: DemandId
     merchant: Merchant
     sku: Sku
-    alternative: Warehouse | Literal[""] = ""
+    alternative: Alternative = ""
     attempt: Version
     units: Units
     fill: Fill
@@ -148,7 +149,7 @@ class Release:
     demand: DemandId
     merchant: Merchant
     sku: Sku
-    alternative: Warehouse | Literal[""] = ""
+    alternative: Alternative = ""
     attempt: Version
 
 
@@ -161,7 +162,7 @@ class ReturnBaton:
     demand: DemandId
     merchant: Merchant
     sku: Sku
-    alternative: Warehouse | Literal[""] = ""
+    alternative: Alternative = ""
     attempt: Version
     baton: Version
     served: bool | None = None
@@ -176,7 +177,7 @@ class Activate:
     demand: DemandId
     merchant: Merchant
     sku: Sku
-    alternative: Warehouse | Literal[""] = ""
+    alternative: Alternative = ""
     attempt: Version
 
 
@@ -189,7 +190,7 @@ class MarkPicking:
     demand: DemandId
     merchant: Merchant
     sku: Sku
-    alternative: Warehouse | Literal[""] = ""
+    alternative: Alternative = ""
     attempt: Version
     mark: Version
 
@@ -203,7 +204,7 @@ class UnmarkPicking:
     demand: DemandId
     merchant: Merchant
     sku: Sku
-    alternative: Warehouse | Literal[""] = ""
+    alternative: Alternative = ""
     attempt: Version
     mark: Version
 
@@ -217,7 +218,7 @@ class Consume:
     demand: DemandId
     merchant: Merchant
     sku: Sku
-    alternative: Warehouse | Literal[""] = ""
+    alternative: Alternative = ""
     attempt: Version
     command: Version
 
@@ -231,7 +232,7 @@ class Forget:
     demand: DemandId
     merchant: Merchant
     sku: Sku
-    alternative: Warehouse | Literal[""] = ""
+    alternative: Alternative = ""
     attempt: Version
 
 

@@ -13,6 +13,7 @@ from shared.schemas.values import (
     MAX_LINES,
     MAX_WAREHOUSES,
     STRICT,
+    Alternative,
     Bin,
     CommandId,
     Count,
@@ -99,7 +100,7 @@ class Outcome:
     demand: DemandId
     merchant: Merchant
     sku: Sku
-    alternative: Warehouse | Literal[""] = ""
+    alternative: Alternative = ""
     attempt: Version
     version: Version
     reserved_units: Count = 0
@@ -123,7 +124,7 @@ class Wake:
     demand: DemandId
     merchant: Merchant
     sku: Sku
-    alternative: Warehouse | Literal[""] = ""
+    alternative: Alternative = ""
     attempt: Version
     baton: Version
     sticky: bool = False
@@ -139,7 +140,7 @@ class Forgotten:
     demand: DemandId
     merchant: Merchant
     sku: Sku
-    alternative: Warehouse | Literal[""] = ""
+    alternative: Alternative = ""
     attempt: Version
 
 

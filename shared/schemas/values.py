@@ -1,7 +1,8 @@
 """The words of the language: identifiers, quantities, closed sets.
 
-Every bound is here once. Identifiers are ASCII so that they mean the same in Kafka keys, SQL and URLs; a SKU is case sensitive
-(`85123a` and `85123A` are two products in real data).
+Every bound is here once; a bound of a number or time is told twice, to pydantic and to msgspec, which reads what we wrote ourselves.
+Identifiers are ASCII so that they mean the same in Kafka keys, SQL and URLs; a SKU is case sensitive (`85123a` and `85123A` are two
+products in real data).
 """
 
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
+from msgspec import Meta
 from pydantic import AwareDatetime, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
@@ -26,15 +28,17 @@ Warehouse = Identifier
 Bin = Identifier
 Lot = Identifier
 Label = Identifier
+Alternative = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9][A-Za-z0-9_.\-]{0,63})?$")]
+"""The warehouse that a chain draws on; empty for lines that are reserved on their own."""
 Sku = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9 _.\-]{0,62}[A-Za-z0-9_.\-])?$")]
 """1 to 64 characters; single products of real catalogues hold spaces (`BANK CHARGES`), none at the ends."""
 DemandId = Annotated[str, StringConstraints(pattern=r"^[a-z\-]{1,32}/[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}/[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$")]
 """`kind/merchant/id`, for example `sales-order/acme/SO-2611-0042`."""
 CommandId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/\-]{0,199}$")]
-Units = Annotated[int, Field(ge=1, le=MAX_UNITS)]
-Count = Annotated[int, Field(ge=0, le=10**15)]
-Version = Annotated[int, Field(ge=1, le=2**62)]
-Priority = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
+Units = Annotated[int, Field(ge=1, le=MAX_UNITS), Meta(ge=1, le=MAX_UNITS)]
+Count = Annotated[int, Field(ge=0, le=10**15), Meta(ge=0, le=10**15)]
+Version = Annotated[int, Field(ge=1, le=2**62), Meta(ge=1, le=2**62)]
+Priority = Annotated[int, Field(ge=-1_000_000, le=1_000_000), Meta(ge=-1_000_000, le=1_000_000)]
 """Lower is served first; 0 is the default."""
 
 
@@ -63,7 +67,9 @@ class _Written:
 
 
 Time = Annotated[
+    datetime,
     AwareDatetime,
+    Meta(tz=True),
     Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(3000, 1, 1, tzinfo=UTC)),
     _Written("^[0-9]{4}-", "2026-11-21T12:00:00Z"),
 ]

@@ -67,6 +67,25 @@ def test_packed_messages_come_back_in_order_and_numbered_without_a_gap(name: str
     assert [envelope_of(header_map(record.headers)).sequence for record in records] == list(range(40, 40 + len(records)))
 
 
+@pytest.mark.parametrize(("name", "kind"), [("reservations", "reserve_line"), ("outcomes", "outcome")])
+@settings(max_examples=50)
+@given(data=st.data())
+def test_a_pack_that_is_read_quickly_says_the_same_to_whoever_reads_it_by_the_schema(name: str, kind: str, data: st.DataObject) -> None:
+    written = data.draw(st.lists(messages(kind), min_size=1, max_size=4))
+    (record,) = packs(name, written, source="stock/3/1", first_sequence=1, time=NOW)
+    assert wire._quickly(f"{name}.pack", record.value) == tuple(written) == wire.PACKS[name].validate_json(record.value)
+
+
+@settings(max_examples=50)
+@given(data=st.data())
+def test_an_answer_that_is_read_quickly_says_the_same_to_whoever_reads_it_by_the_schema(data: st.DataObject) -> None:
+    kind = "allocation_changed"
+    written = data.draw(messages(kind))
+    value = wire.value_of(written)
+    assert wire._quickly(kind, value) in {None, (written,)}
+    assert (wire._quickly(kind, value) is None) == (not value.isascii() or b"\\" in value)
+
+
 PACKED = {
     "reservations": {
         "reserve_line",

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,11 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.schemas import wire
-from shared.schemas.wire import BadRecord, Envelope, decode, envelope_of, header_map, traceparent_of
+from shared.schemas.wire import BadRecord, Envelope, decode, envelope_of, header_map, packs, traceparent_of
 from tests.contract.golden_records import Golden, golden_files
 from tests.contract.hostile_records import HOSTILE, RECEIPT, Hostile
 
 GOLDEN = golden_files()
+AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 TYPE = {"ce_type": "earmark.receive_stock.v1"}
 ACCEPTED = {"receive_stock"}
 
@@ -125,6 +127,42 @@ def test_one_bad_message_of_a_pack_is_named_by_its_place(changed: dict[str, Any]
     with pytest.raises(BadRecord) as caught:
         decode(json.dumps([release, release | changed]).encode(), {"ce_type": "earmark.reservations.pack.v1"}, {"reservations.pack"})
     assert caught.value.field == field
+
+
+def _pack_of(name: str, *changes: dict[str, Any]) -> tuple[bytes, dict[str, str], set[str]]:
+    """A pack of one kind as the allocator writes it, of as many messages as there are changes."""
+    kind, pack = {"reservations": ("reserve_line", "reservations.pack"), "outcomes": ("outcome", "outcomes.pack")}[name]
+    (message,) = decode(GOLDEN[f"{kind}.v1"].raw_values[-1], {"ce_type": f"earmark.{kind}.v1"}, {kind})
+    written = json.loads(packs(name, [message], source="stock/3/1", first_sequence=1, time=AT)[0].value)
+    value = json.dumps([written[0] | change for change in changes], separators=(",", ":"), ensure_ascii=False).encode()
+    return value, {"ce_type": f"earmark.{pack}.v1"}, {pack}
+
+
+@pytest.mark.parametrize("name", ["reservations", "outcomes"])
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"attempt": 0}, "attempt"),
+        ({"attempt": True}, "attempt"),
+        ({"attempt": 2**63}, "attempt"),
+        ({"demand": "sales-order/acme/\x00"}, "demand"),
+        ({"demand": "sales-order/acme/é"}, "demand"),
+        ({"sku": None}, "sku"),
+        ({"type": "wake"}, ""),
+    ],
+)
+def test_a_pack_of_one_kind_is_read_quickly_and_judged_as_any_other(name: str, changed: dict[str, Any], field: str) -> None:
+    assert len(decode(*_pack_of(name, {}, {}))) == 2
+    with pytest.raises(BadRecord) as caught:
+        decode(*_pack_of(name, {}, changed))
+    assert caught.value.field.startswith("1")
+    assert caught.value.field.endswith(field)
+
+
+def test_a_pack_holds_nothing_that_belongs_into_the_other() -> None:
+    value, _, _ = _pack_of("outcomes", {})
+    with pytest.raises(BadRecord):
+        decode(value, {"ce_type": "earmark.reservations.pack.v1"}, {"reservations.pack"})
 
 
 def test_a_chain_can_not_stand_behind_its_last_stop() -> None:
