@@ -69,8 +69,9 @@ static: $(STAMP) ## format, lint, types, architecture
 parallel: $(STAMP)
 	@$(PYTEST) -q -n auto -m "not alone" --acceptance-results=$(RESULTS)/parallel.json $(ARGS)
 
+# One at a time on the same servers: each of two workers has its own, unless they are named.
 alone: $(STAMP)
-	@$(PYTEST) -q -m alone --acceptance-results=$(RESULTS)/alone.json $(ARGS)
+	@$(PYTEST) -q -n $(if $(EARMARK_KAFKA),1,2) --servers-each -m alone --acceptance-results=$(RESULTS)/alone.json $(ARGS)
 
 simulate: $(STAMP) ## seeded simulation on all cores: make simulate SEEDS=10000, or SEED=4711 to replay one
 	@$(BIN)/python -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support import databases, topics
-from tests.support.servers import Servers
+from tests.support.servers import Servers, origin
 from tests.support.session_servers import session_servers
 
 pytest_plugins = ["tests.support.acceptance"]
@@ -28,10 +29,39 @@ settings.register_profile("explore", max_examples=2_000, deadline=None, print_bl
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--servers-each",
+        action="store_true",
+        help="every xdist worker starts servers of its own, so that tests that run `alone` may do so in several workers at once",
+    )
+
+
+class _ByModule(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+    """A worker takes a whole module, whose fixtures are costly, and all tests of the console, whose first choice of ports is the same
+    wherever it runs."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return "console" if module.startswith("tests/end_to_end/") else module
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByModule | None:
+    """What runs `alone` is dealt out so, where workers have servers of their own."""
+    return _ByModule(config, log) if config.getoption("--servers-each") else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Which servers it were: what a worker says is not seen."""
+    ran = [report for kind in ("passed", "failed", "error") for report in terminalreporter.getreports(kind)]
+    if config.getoption("numprocesses", None) and any("integration" in report.keywords for report in ran):
+        terminalreporter.write_line(f"Kafka and Postgres: {origin()}")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test that asks for a server is an integration test, whether it says so or not. Those that use Kafka, or start processes, run
-    `alone`, one at a time: topics are everyone's. With a database of its own a test may run beside others."""
+    `alone`, one at a time on their servers: topics are everyone's. With a database of its own a test may run beside others."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if "servers" in fixtures:
@@ -44,7 +74,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def servers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Servers]:
     """The real Kafka and the real Postgres of this session; says on the terminal where they come from."""
     base = tmp_path_factory.getbasetemp()
-    shared_by_workers = base.parent if hasattr(request.config, "workerinput") else base
+    is_worker, each = hasattr(request.config, "workerinput"), request.config.getoption("--servers-each")
+    shared_by_workers = base.parent if is_worker and not each else base
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with ExitStack() as stack:
         with capture.global_and_fixture_disabled():

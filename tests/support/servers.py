@@ -20,6 +20,8 @@ from shared.local.stack import LocalStack
 KAFKA_IMAGE = "apache/kafka:4.4.0"
 KAFKA_PORT = 9092
 POSTGRES_IMAGE = "postgres:18"
+NAMED = "the ones that EARMARK_KAFKA and EARMARK_POSTGRES name"
+CONTAINERS = f"containers of {KAFKA_IMAGE} and {POSTGRES_IMAGE}"
 CONTAINER_START_SECONDS = 120
 DOCKER_ANSWERS_WITHIN_SECONDS = 3
 
@@ -52,11 +54,16 @@ def real_servers(folder: Path) -> Servers:
     return servers
 
 
+def origin() -> str:
+    """Where `real_servers` takes them from."""
+    if _named_in_environment():
+        return NAMED
+    return CONTAINERS if docker_answers() else "private ones, removed by now"
+
+
 def _named_in_environment() -> Servers | None:
     kafka, postgres = os.environ.get("EARMARK_KAFKA"), os.environ.get("EARMARK_POSTGRES")
-    if kafka and postgres:
-        return Servers(kafka, postgres, None, "the ones that EARMARK_KAFKA and EARMARK_POSTGRES name")
-    return None
+    return Servers(kafka, postgres, None, NAMED) if kafka and postgres else None
 
 
 def _private(folder: Path) -> Servers:
@@ -98,7 +105,7 @@ def in_containers() -> Servers:
     except BaseException:
         cleanup.close()
         raise
-    return Servers(kafka_bootstrap, postgres_dsn, None, f"containers of {KAFKA_IMAGE} and {POSTGRES_IMAGE}", cleanup)
+    return Servers(kafka_bootstrap, postgres_dsn, None, CONTAINERS, cleanup)
 
 
 def _postgres_container(on_stop: Callable[[Callable[[], object]], object]) -> str:
