@@ -1,5 +1,6 @@
 """The whole flow of orders: from orders lying in `earmark.order-intake` to `allocated` acknowledged in `earmark.allocations` and
-stored where the orders API reads it. One process of orders, one allocator with both sides.
+stored where the orders API reads it. One process of orders; two allocators, which share the state partitions as the group deals them out:
+one alone is busy for most of the time while the second core waits for it.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ async def measure(dsn: str, bootstrap: str, lines: int, orders: int = ORDERS) ->
     work = _orders(lines, orders)
     async with stand(dsn, bootstrap) as here:
         await here.start("services.console.serve", "allocator")
+        await here.start("services.console.serve", "allocator-2")
         await here.start("services.console.serve", "orders")
         await here.fill_shelves()
         allocated = await here.counter(topics.ALLOCATIONS, b'"outcome":"allocated"')
