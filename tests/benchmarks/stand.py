@@ -23,7 +23,7 @@ from shared.schemas import topics
 from shared.schemas.commands import ReceiveStock
 from shared.schemas.topics import Topic
 from shared.schemas.values import sku_key
-from shared.schemas.wire import Envelope, Record, encode, envelope_of, header_map, partition_of
+from shared.schemas.wire import Envelope, Record, encode, partition_of
 from shared.settings import Settings
 from shared.world import prepare
 from tests.benchmarks.workloads import ON_HAND_UNITS, SKUS, sku
@@ -145,7 +145,7 @@ class Counter:
 
     def __init__(self, consumer: Any, word: bytes, require_life: Callable[[], None]) -> None:
         self._consumer, self._word, self._require_life = consumer, word, require_life
-        self._highest: dict[tuple[int, str], int] = {}
+        self._highest: dict[tuple[int, bytes], int] = {}
         self.count = 0
 
     async def reach(self, wanted: int) -> None:
@@ -159,11 +159,11 @@ class Counter:
                         self.count += sum(record.value.count(self._word) for record in records if self._is_new(record))
 
     def _is_new(self, record: Any) -> bool:
-        envelope = envelope_of(header_map(record.headers))
-        source = record.partition, envelope.source
-        if envelope.sequence <= self._highest.get(source, 0):
+        headers = dict(record.headers)
+        source, sequence = (record.partition, headers["earmark_source"]), int(headers["earmark_sequence"])
+        if sequence <= self._highest.get(source, 0):
             return False
-        self._highest[source] = envelope.sequence
+        self._highest[source] = sequence
         return True
 
     async def close(self) -> None:
