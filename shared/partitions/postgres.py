@@ -33,20 +33,19 @@ UPDATE allocator.state_partition
 RETURNING logical_time
 """
 _FINISH = """
-WITH moved AS (UPDATE allocator.state_partition SET out_sequence = $9 WHERE side = $1 AND number = $2)
+WITH moved AS (UPDATE allocator.state_partition SET out_sequence = $9 WHERE side = $1 AND number = $2),
+     told AS (
+        INSERT INTO allocator.outbox (side, number, batch_no, topic, destination, first_sequence, last_sequence, records)
+        SELECT $1, $2, $3, * FROM unnest($12::text[], $13::integer[], $14::bigint[], $15::bigint[], $16::bytea[])),
+     read AS (
+        INSERT INTO allocator.high_water_mark AS m (side, number, topic, source, sequence)
+        SELECT $1, $2, * FROM unnest($17::text[], $18::text[], $19::bigint[])
+            ON CONFLICT (side, number, topic, source) DO UPDATE SET sequence = excluded.sequence WHERE m.sequence < excluded.sequence)
 INSERT INTO allocator.batch
        (side, number, batch_no, epoch, token, logical_time, offsets, first_sequence, last_sequence, rules_hash, code_version)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 """
-_OUTBOX = """
-INSERT INTO allocator.outbox (side, number, batch_no, topic, destination, first_sequence, last_sequence, records)
-SELECT $1, $2, $3, * FROM unnest($4::text[], $5::integer[], $6::bigint[], $7::bigint[], $8::bytea[])
-"""
-_MARKS = """
-INSERT INTO allocator.high_water_mark AS m (side, number, topic, source, sequence)
-SELECT $1, $2, * FROM unnest($3::text[], $4::text[], $5::bigint[])
-ON CONFLICT (side, number, topic, source) DO UPDATE SET sequence = excluded.sequence WHERE m.sequence < excluded.sequence
-"""
+"""All in one statement: for a batch of a few messages a round trip costs as much as what it asks for."""
 _DEAD = """
 INSERT INTO allocator.dead_letter (topic, partition, record_offset, written_at, key, value, headers, field, reason)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING
@@ -142,19 +141,13 @@ class PostgresPartitionStore:
     async def finish(
         self, batch: Batch, outbox: Sequence[OutboxRow], marks: Mapping[tuple[str, str], int], dead: Sequence[DeadLetter]
     ) -> None:
-        """See the port. At most four statements."""
-        me = self._partition
-        offsets = json.dumps(batch.offsets)
+        """See the port. One statement, and one more where there are dead letters."""
+        told = [(row.topic, row.destination, row.first_sequence, row.last_sequence, frame(row.records)) for row in outbox]
+        read = [(topic, source, sequence) for (topic, source), sequence in marks.items()]
         await self.connection.execute(
-            _FINISH, *me, batch.batch_no, batch.epoch, batch.token, batch.logical_time, offsets,
-            batch.first_sequence, batch.last_sequence, batch.rules_hash, batch.code_version,
+            _FINISH, *self._partition, batch.batch_no, batch.epoch, batch.token, batch.logical_time, json.dumps(batch.offsets),
+            batch.first_sequence, batch.last_sequence, batch.rules_hash, batch.code_version, *_columns(told, 5), *_columns(read, 3),
         )  # fmt: skip
-        if outbox:
-            columns = [(row.topic, row.destination, row.first_sequence, row.last_sequence, frame(row.records)) for row in outbox]
-            await self.connection.execute(_OUTBOX, *me, batch.batch_no, *map(list, zip(*columns, strict=True)))
-        if marks:
-            rows = [(topic, source, sequence) for (topic, source), sequence in marks.items()]
-            await self.connection.execute(_MARKS, *me, *map(list, zip(*rows, strict=True)))
         if dead:
             await self.connection.executemany(_DEAD, [_dead_row(letter) for letter in dead])
 
@@ -186,6 +179,11 @@ class PostgresPartitionStore:
         """Housekeeping, outside a batch, by the owner alone: dead letters of its inputs that people settled so long ago. Those that
         wait for somebody stay. Returns how many went."""
         return _count(await self.connection.execute(_SETTLED, *self._partition, epoch, keep, most))
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[list[Any]]:
+    """Rows turned into one array per column; `count` empty ones of none."""
+    return list(map(list, zip(*rows, strict=True))) if rows else [[] for _ in range(count)]
 
 
 def _count(done: str) -> int:

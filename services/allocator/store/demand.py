@@ -31,11 +31,12 @@ UPDATE allocator.demand AS d
 """
 _PAGES = "SELECT number, demands FROM allocator.demand_page WHERE partition = $1 ORDER BY number"
 _OUTDATED_TO = "SELECT demand, page FROM allocator.demand WHERE demand = ANY($2::text[]) AND partition = $1"
-_ADD = """
-INSERT INTO allocator.demand_page (partition, number, demands) VALUES ($1, $2, $3)
+_REMOVE = "DELETE FROM allocator.demand_page WHERE partition = $1 AND number = ANY($2::bigint[])"
+_TURN = f"""
+WITH over AS ({_REMOVE})
+INSERT INTO allocator.demand_page (partition, number, demands) VALUES ($1, $3, $4)
     ON CONFLICT (partition, number) DO UPDATE SET demands = excluded.demands
 """
-_REMOVE = "DELETE FROM allocator.demand_page WHERE partition = $1 AND number = ANY($2::bigint[])"
 
 _encode, _decode = msgspec.json.Encoder().encode, msgspec.json.Decoder(list[DemandRow]).decode
 
@@ -86,11 +87,12 @@ class PostgresDemandStorage:
 
     async def turn(self, partition: int, page: Page | None, over: Sequence[int]) -> None:
         """See the port. A page is one text: a thousand demands at the price of thirty rows."""
-        if over:
+        if page is None:
             await self._connection.execute(_REMOVE, partition, list(over))
-        if page is not None:
-            assert all(row.deadline_at is row.closed_at is None for row in page.rows), "what waits for answers has no times"
-            await self._connection.execute(_ADD, partition, page.number, _encode(page.rows).decode())
+            return
+        assert page.number not in over, "the newest page stays"
+        assert all(row.deadline_at is row.closed_at is None for row in page.rows), "what waits for answers has no times"
+        await self._connection.execute(_TURN, partition, list(over), page.number, _encode(page.rows).decode())
 
     async def forget(self, partition: int, demands: Sequence[str]) -> None:
         """See the port."""
