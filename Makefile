@@ -12,6 +12,8 @@ PYTHON ?= $(shell for one in python3 python3.14 python3.13 python3.12 python3.11
 	"$$one" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$one"; break; }; done)
 PYTEST := $(BIN)/python -m pytest
 RESULTS := build/acceptance
+# Kept compiled also where the environment says not to: the tests start services hundreds of times, a sixth of each start was compiling.
+export PYTHONDONTWRITEBYTECODE :=
 
 help: ## list the targets
 	@echo "Earmark: stock promised exactly once. Two commands to begin with: make demo, make test."
