@@ -242,7 +242,16 @@ class KafkaLogWriter:
     async def _discard(self, producer: AIOKafkaProducer) -> None:
         if self._producer is producer:
             self._producer = None
-            await stop_client(producer)
+            try:
+                await stop_client(producer)
+            finally:
+                self._give_up(producer)
+
+    def _give_up(self, producer: AIOKafkaProducer) -> None:
+        """Whoever still waits is told to publish again. A stopped producer may forget a batch without a word: what waited for one
+        stood still for the whole time that an acknowledgement may take."""
+        for name in [name for name, found in self._destinations.items() if found.producer is producer]:
+            self._destinations.pop(name).give_up()
 
     async def close(self) -> None:
         """Stop the producer."""
@@ -266,6 +275,13 @@ class _Destination:
         if self._sending is None or self._sending.done():
             self._sending = asyncio.create_task(self._send())
         return acknowledged
+
+    def give_up(self) -> None:
+        """Fail what is not acknowledged."""
+        if self._sending is not None:
+            self._sending.cancel()  # what it has in hand it fails itself
+        _fail([one for _, one in self._records if one is not None], KafkaError("the producer was stopped"))
+        self._records.clear()
 
     async def _send(self) -> None:
         while self._records:
