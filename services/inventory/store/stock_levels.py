@@ -23,10 +23,14 @@ async def keep(connection: AsyncConnection, changes: Sequence[StockLevelChanged]
 
 
 async def of_sku(connection: AsyncConnection, merchant: str, sku: str) -> tuple[Row | None, list[Row]]:
-    """The ledger row of a SKU and its levels by warehouse; None where nothing was announced yet."""
-    ledger = select(STOCK_LEDGER).where(STOCK_LEDGER.c.merchant == merchant, STOCK_LEDGER.c.sku == sku)
-    levels = select(STOCK_LEVEL).where(STOCK_LEVEL.c.merchant == merchant, STOCK_LEVEL.c.sku == sku).order_by(STOCK_LEVEL.c.warehouse)
-    return (await connection.execute(ledger)).mappings().one_or_none(), list((await connection.execute(levels)).mappings())
+    """The ledger row of a SKU and its levels by warehouse; None where nothing was announced yet. In one statement: between two, the levels
+    of another version may come in."""
+    known, level = STOCK_LEDGER.c, STOCK_LEVEL.c
+    both = STOCK_LEDGER.outerjoin(STOCK_LEVEL, (known.merchant == level.merchant) & (known.sku == level.sku))
+    wanted = select(known.ledger_version, known.changed_at, level.warehouse, *(level[name] for name in _UNITS)).select_from(both)
+    query = wanted.where(known.merchant == merchant, known.sku == sku).order_by(level.warehouse)
+    rows = list((await connection.execute(query)).mappings())
+    return (rows[0] if rows else None), [row for row in rows if row["warehouse"] is not None]
 
 
 async def page(
