@@ -95,7 +95,7 @@ def _intake_of(record: InputRecord) -> OrderIntake:
 
 
 def _digest(message: OrderIntake) -> str:
-    """Of what it says, however it was written."""
+    """Of what it says, however it was written: the same content under the same version is a repeat."""
     return hashlib.sha256(_to_json(message)).hexdigest()
 
 

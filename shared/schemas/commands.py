@@ -8,6 +8,7 @@ partitions on `earmark.reservations` and are numbered by the demand side: `attem
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from msgspec import Meta
 from pydantic import Field
 
 from shared.schemas.values import (
@@ -92,7 +93,9 @@ class ReserveLine:
     units: Units
     fill: Fill
     reduce: bool = False
-    warehouses: Annotated[tuple[Warehouse, ...], Field(min_length=1, max_length=MAX_WAREHOUSES)]
+    warehouses: Annotated[
+        tuple[Warehouse, ...], Field(min_length=1, max_length=MAX_WAREHOUSES), Meta(min_length=1, max_length=MAX_WAREHOUSES)
+    ]
     strategy: Strategy = Strategy.FEFO
     priority: Priority
     demanded_at: Time

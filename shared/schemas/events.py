@@ -7,6 +7,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from msgspec import Meta
 from pydantic import Field
 
 from shared.schemas.values import (
@@ -78,8 +79,8 @@ class Shortage:
     allocated_units: Count
     claimed_units: Count
     elsewhere_units: Count
-    holders: Annotated[tuple[Holder, ...], Field(max_length=5)] = ()
-    remedies: Annotated[tuple[Remedy, ...], Field(max_length=50)] = ()
+    holders: Annotated[tuple[Holder, ...], Field(max_length=5), Meta(max_length=5)] = ()
+    remedies: Annotated[tuple[Remedy, ...], Field(max_length=50), Meta(max_length=50)] = ()
     exact: bool = True
     ledger_version: Version
 
@@ -243,7 +244,7 @@ class AllocationChanged:
     outcome: Literal["allocated", "partially_allocated", "could_not_allocate", "overallocated", "released", "consumed"]
     picking: Literal["none", "asked", "confirmed", "refused"] = "none"
     refusal: Text | None = None
-    lines: Annotated[tuple[AllocatedLine, ...], Field(max_length=MAX_LINES)]
+    lines: Annotated[tuple[AllocatedLine, ...], Field(max_length=MAX_LINES), Meta(max_length=MAX_LINES)]
     decided_at: Time
 
 

@@ -61,16 +61,10 @@ PACKS: dict[str, TypeAdapter[Any]] = {
     "outcomes": TypeAdapter(tuple[Annotated[events.Outcome | events.Wake | events.Forgotten, Field(discriminator="type")], ...]),
 }
 """Name of an internal topic to the validator of the many messages that travel there in one record."""
-
-
-def _one(read: Callable[[bytes], Any]) -> Callable[[bytes], tuple[Any, ...]]:
-    return lambda value: (read(value),)
-
-
-_QUICK: dict[str, tuple[bytes, Callable[[bytes], tuple[Any, ...]]]] = {
+_QUICK: dict[str, tuple[bytes, Callable[[bytes], Any]]] = {
     "reservations.pack": (b'[{"type":"reserve_line"', msgspec.json.Decoder(tuple[commands.ReserveLine, ...]).decode),
     "outcomes.pack": (b'[{"type":"outcome"', msgspec.json.Decoder(tuple[events.Outcome, ...]).decode),
-    "allocation_changed": (b'{"type":"allocation_changed"', _one(msgspec.json.Decoder(events.AllocationChanged).decode)),
+    "allocation_changed": (b'{"type":"allocation_changed"', msgspec.json.Decoder(events.AllocationChanged).decode),
 }
 """What the allocator writes most, to how such a value begins and how it is read. Nearly all packs hold one kind of message."""
 OF_THE_ALLOCATOR = frozenset(
@@ -256,11 +250,13 @@ def decode(value: bytes | None, found: dict[str, str], accepted: frozenset[str] 
 
 
 def _quickly(kind: str, value: bytes) -> tuple[Any, ...] | None:
-    """The messages of a record that the allocator wrote; None of any other, and of one that is not in order: pydantic judges it and says
-    what is wrong.
+    """The messages of a record as the allocator writes it; None of any other, and of one that is not in order: pydantic judges it and
+    says what is wrong.
 
-    msgspec checks types, closed sets, numbers and times. The patterns of identifiers it would check by Python's `re`, which took longer
-    than all the rest; what the allocator wrote of its own state keeps to them, and without escapes a text holds nothing that could harm.
+    msgspec checks types, closed sets, numbers and how many there are of something. A field that nobody knows and a name that stands
+    twice are found by writing the message again: the bytes would differ. The patterns of identifiers, lengths of texts and years are left
+    to the writer: msgspec checks patterns by Python's `re`, which took longer than all the rest, and a text without escapes holds
+    nothing that could harm.
     """
     if kind not in _QUICK:
         return None
@@ -268,9 +264,11 @@ def _quickly(kind: str, value: bytes) -> tuple[Any, ...] | None:
     if not value.startswith(begins) or b"\\" in value or not value.isascii():
         return None
     try:
-        return read(value)
+        found = read(value)
     except ValueError:
         return None
+    written, messages = (_to_json(found), found) if isinstance(found, tuple) else (value_of(found), (found,))
+    return messages if written == value else None
 
 
 def _kind_of(found: dict[str, str], accepted: frozenset[str] | set[str]) -> str:

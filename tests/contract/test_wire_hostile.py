@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.schemas import wire
-from shared.schemas.wire import BadRecord, Envelope, decode, envelope_of, header_map, packs, traceparent_of
+from shared.schemas.wire import BadRecord, Envelope, decode, envelope_of, header_map, packs, traceparent_of, value_of
 from tests.contract.golden_records import Golden, golden_files
 from tests.contract.hostile_records import HOSTILE, RECEIPT, Hostile
 
@@ -149,6 +149,7 @@ def _pack_of(name: str, *changes: dict[str, Any]) -> tuple[bytes, dict[str, str]
         ({"demand": "sales-order/acme/é"}, "demand"),
         ({"sku": None}, "sku"),
         ({"type": "wake"}, ""),
+        ({"price": 5}, "price"),
     ],
 )
 def test_a_pack_of_one_kind_is_read_quickly_and_judged_as_any_other(name: str, changed: dict[str, Any], field: str) -> None:
@@ -157,6 +158,26 @@ def test_a_pack_of_one_kind_is_read_quickly_and_judged_as_any_other(name: str, c
         decode(*_pack_of(name, {}, changed))
     assert caught.value.field.startswith("1")
     assert caught.value.field.endswith(field)
+
+
+def test_a_line_without_a_warehouse_is_refused_in_a_pack_of_lines() -> None:
+    with pytest.raises(BadRecord) as caught:
+        decode(*_pack_of("reservations", {}, {"warehouses": []}))
+    assert caught.value.field.endswith("warehouses")
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [({"price": 5}, "price"), ({"version": True}, "version"), ({"version": 0}, "version"), ({"outcome": "more"}, "outcome")],
+)
+def test_an_answer_is_read_quickly_and_judged_as_any_other_message(changed: dict[str, Any], field: str) -> None:
+    headers, accepted = {"ce_type": "earmark.allocation_changed.v1"}, {"allocation_changed"}
+    (answer,) = decode(GOLDEN["allocation_changed.v1"].raw_values[0], headers, accepted)
+    written = json.loads(value_of(answer))
+    assert decode(json.dumps(written, separators=(",", ":")).encode(), headers, accepted) == (answer,)
+    with pytest.raises(BadRecord) as caught:
+        decode(json.dumps(written | changed, separators=(",", ":")).encode(), headers, accepted)
+    assert caught.value.field == field
 
 
 def test_a_pack_holds_nothing_that_belongs_into_the_other() -> None:

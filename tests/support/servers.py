@@ -68,7 +68,7 @@ def _named_in_environment() -> Servers | None:
 
 def _private(folder: Path) -> Servers:
     """Removed at the end, because data of a test run may lie outside `folder`. Those that ran before are only borrowed. Made for minutes:
-    in a benchmark of two cores Java's optimizing compiler and its collector threads took half of all that Kafka used."""
+    in a benchmark of two cores Java's optimizing compiler and its collector threads took more than a third of what Kafka used."""
     stack = LocalStack(folder, tied_to_parent=True, brief=True)
     cleanup = ExitStack()
     if not stack.is_running():
