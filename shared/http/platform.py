@@ -22,7 +22,8 @@ from shared.http.limits import Limit, forget_spent
 from shared.http.retention import AT_ONCE, forget_replies, forget_settled
 from shared.http.turns import Turns
 from shared.http.waiting import Waiting
-from shared.kafka import KafkaLogWriter, partition_counts
+from shared.kafka import partition_counts
+from shared.log_writer import KafkaLogWriter
 from shared.relay import Outbox, Relay
 from shared.settings import Settings
 

@@ -9,7 +9,8 @@ from datetime import timedelta
 import asyncpg
 from aiokafka.errors import KafkaError
 
-from shared.kafka import SESSION_MS, KafkaLogWriter, KafkaUnreachable, WorldChanged
+from shared.kafka import SESSION_MS, KafkaUnreachable, WorldChanged
+from shared.log_writer import KafkaLogWriter
 from shared.partitions.ahead import OutputTails
 from shared.partitions.crash import crash_point
 from shared.partitions.inspection import Inspector

@@ -16,8 +16,9 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import SecretStr
 
-from shared.kafka import KafkaLogWriter, consumer_settings
+from shared.kafka import consumer_settings
 from shared.local.ports import free_ports
+from shared.log_writer import KafkaLogWriter
 from shared.partitions.model import OutboxRow
 from shared.schemas import topics
 from shared.schemas.commands import ReceiveStock

@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from services.console.processes import SERVICES, Stack
-from shared.kafka import KafkaLogWriter
 from shared.local import process
+from shared.log_writer import KafkaLogWriter
 from shared.partitions.model import OutboxRow
 from shared.schemas.topics import ORDER_INTAKE, ORDERS
 from shared.schemas.wire import Record

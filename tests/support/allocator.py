@@ -21,6 +21,8 @@ from shared.settings import Settings
 from shared.world import prepare
 
 PARTITIONS = 8
+RIDES_OUT_MS = 90_000
+"""How long a record waits for a broker that a test has stopped; a broker needs half a minute to start on a busy machine."""
 MERCHANT = "acme"
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 KINDS = frozenset({"allocation_changed", "stock_moved", "stock_command_refused", "stock_level_changed", "dead_letter"})
@@ -137,7 +139,7 @@ def _decoded(record: Any) -> tuple[Any, ...]:
 @asynccontextmanager
 async def channel(bootstrap: str) -> AsyncIterator[Channel]:
     """A producer, and a consumer of all public topics of the allocator from their beginning."""
-    producer = AIOKafkaProducer(**producer_settings(bootstrap))
+    producer = AIOKafkaProducer(**producer_settings(bootstrap) | {"request_timeout_ms": RIDES_OUT_MS})
     consumer = AIOKafkaConsumer(**consumer_settings(bootstrap))
     await producer.start()
     await consumer.start()

@@ -3,7 +3,8 @@
 import asyncio
 import sys
 
-from shared.kafka import KafkaLogWriter, partition_counts
+from shared.kafka import partition_counts
+from shared.log_writer import KafkaLogWriter
 from shared.relay import Outbox, Relay
 
 SCHEMA, SHARDS, PARTITIONS = "inventory", 4, 8

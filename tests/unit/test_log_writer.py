@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaError
 
-from shared.kafka import KafkaLogWriter
+from shared.log_writer import KafkaLogWriter
 from shared.partitions.model import OutboxRow
 from shared.schemas.wire import Record
 
