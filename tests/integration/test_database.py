@@ -138,6 +138,25 @@ async def test_a_connection_that_ends_under_a_copy_says_that_it_is_lost(database
         await asyncio.to_thread(uvloop.run, copy())
 
 
+async def test_what_an_array_is_made_of_is_asked_once_in_a_process(database: str) -> None:
+    """The driver's question takes 5 to 15 ms, and a service opens dozens of connections. A type of somebody's own is asked every time:
+    its number means another in the next database."""
+    asked: list[str] = []
+    for number in range(3):
+        connection = await hot_connection(database, "test")
+        await connection.execute(f"CREATE TYPE public.own_{number} AS (name text)")
+        connection.add_query_logger(lambda query: asked.append(query.query))
+        assert await connection.fetchval("SELECT $1::real[]", [1.5]) == [1.5]
+        of_arrays = _introspections(asked)
+        assert await connection.fetchval(f"SELECT ROW('x')::public.own_{number}") == ("x",)
+        assert (of_arrays, _introspections(asked)) == (1 + number, 2 + number)
+        await connection.close()
+
+
+def _introspections(asked: list[str]) -> int:
+    return sum("typeinfo_tree" in query for query in asked)
+
+
 async def test_a_lock_that_is_not_had_in_two_seconds_is_given_up(database: str) -> None:
     holder = await hot_connection(database)
     pool = engine(settings_for(database, KAFKA_AWAY))

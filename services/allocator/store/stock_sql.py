@@ -16,12 +16,17 @@ LIVE = f"SELECT {_columns(ReservationRow)} {_NAMED.format('reservation')} WHERE 
 RESERVATIONS = f"""
 SELECT {_columns(ReservationRow)}
   FROM unnest($1::text[], $2::text[], $3::text[]) AS k (demand, sku, alternative)
-  JOIN allocator.reservation t USING (demand, sku, alternative)
+ CROSS JOIN LATERAL (
+       SELECT * FROM allocator.reservation r WHERE (r.demand, r.sku, r.alternative) = (k.demand, k.sku, k.alternative) LIMIT 1) AS t
 """
+"""One look-up for each key, whatever the planner thinks: a plan that was made while the table was empty is kept, and went over all keys
+for each row of the table."""
 MOVEMENTS = f"""
 SELECT {_columns(MovementRow)}
   FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant, sku, command_id)
-  JOIN allocator.movement t ON (t.merchant, t.sku, t.origin, t.command_id, t.part) = (k.merchant, k.sku, 'inventory', k.command_id, 0)
+ CROSS JOIN LATERAL (
+       SELECT * FROM allocator.movement m
+        WHERE (m.merchant, m.sku, m.origin, m.command_id, m.part) = (k.merchant, k.sku, 'inventory', k.command_id, 0) LIMIT 1) AS t
 """
 
 DUE_BATONS = "SELECT merchant, sku, demand, alternative, expires_at FROM allocator.baton WHERE partition = $1 AND NOT expired"
