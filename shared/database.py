@@ -1,25 +1,19 @@
-"""Postgres: connections that never wait for ever, migrations, and what an error means. Knows no table but Alembic's own.
+"""Postgres: connections that never wait for ever, the revision of the schema, and what an error means. Knows no table but Alembic's own.
 
 A server that is frozen, slow or gone must not hold a request or a batch: without these time-outs `execute` hangs for ever.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import TimeoutError as PoolIsEmpty
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
-from sqlalchemy.util import await_only
 
 from shared.settings import Settings
 
@@ -29,8 +23,6 @@ VERSION_SCHEMA = "migrations"
 CONNECT_SECONDS = 5.0
 COMMAND_SECONDS = 5.0
 DISPOSE_SECONDS = 5.0
-MIGRATION_SECONDS = 600.0
-_MIGRATION_LOCK = 0x6561726D61726B  # "earmark": two installations in one database would not want two of these
 
 
 class DatabaseError(Exception):
@@ -196,77 +188,33 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
         error = getattr(error, "orig", None) or error.__cause__
 
 
-# ---------------------------------------------------------------- migrations
-
-
-async def migrate(dsn: str, *, scripts: Path = MIGRATIONS) -> str:
-    """Bring the database to the newest revision of this version and return it. Everything in one transaction, under an advisory lock:
-    two at once do it once, a crash leaves it as it was. Raises SchemaNewer."""
-    async with _migrating(dsn) as pool, pool.begin() as connection:
-        return await connection.run_sync(_upgrade, scripts)
+# ---------------------------------------------------------------- the revision of the schema
 
 
 async def require_schema(pool: AsyncEngine, *, scripts: Path = MIGRATIONS) -> None:
     """Raise SchemaOlder unless every migration of this version has run. A newer schema is served: migrations expand, then contract."""
     async with pool.connect() as connection:
         found = await connection.run_sync(current_revision)
-    revisions = ScriptDirectory.from_config(_config(scripts))
-    known = {revision.revision for revision in revisions.walk_revisions()}
-    if found is None or (found in known and found != revisions.get_current_head()):
-        raise SchemaOlder(
-            f"the database is at revision {found or 'none'}, this version needs {revisions.get_current_head()}: run `earmark migrate`"
-        )
+    known = revisions(scripts)
+    if found is None or (found in known and found != known[-1]):
+        raise SchemaOlder(f"the database is at revision {found or 'none'}, this version needs {known[-1]}: run `earmark migrate`")
+
+
+def revisions(scripts: Path = MIGRATIONS) -> list[str]:
+    """Every revision that this version knows, the newest last: the numbers that the migrations' files begin with."""
+    found = sorted(path.name.partition("_")[0] for path in (scripts / "versions").glob("[0-9]*_*.py"))
+    if not found:
+        raise DatabaseError(f"no migrations at {scripts}: this installation is not whole, install Earmark again")
+    return found
 
 
 def current_revision(connection: Connection) -> str | None:
     """The revision that the database is at; None before the first migration."""
-    return MigrationContext.configure(connection, opts={"version_table_schema": VERSION_SCHEMA}).get_current_revision()
-
-
-def run_script(connection: Connection, sql: str) -> None:
-    """Run SQL of many statements, which a prepared statement can not, inside the connection's transaction. For migrations."""
-    connection.exec_driver_sql("SELECT 1")  # the driver begins its transaction with the first statement
-    driver: Any = connection.connection.driver_connection
-    await_only(driver.execute(sql))
-
-
-@asynccontextmanager
-async def _migrating(dsn: str) -> AsyncIterator[AsyncEngine]:
-    async def connect(*_: Any, **__: Any) -> asyncpg.Connection:
-        return await hot_connection(
-            dsn, "earmark migrate", command_seconds=MIGRATION_SECONDS, lock_timeout="60000", idle_in_transaction_session_timeout="60000"
-        )
-
-    pool = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
-    try:
-        yield pool
-    finally:
-        await dispose(pool)
-
-
-def _config(scripts: Path) -> Config:
-    if not (scripts / "env.py").exists():
-        raise DatabaseError(f"no migrations at {scripts}: this installation is not whole, install Earmark again")
-    config = Config()
-    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
-    return config
-
-
-def _upgrade(connection: Connection, scripts: Path) -> str:
-    config = _config(scripts)
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
-    connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {VERSION_SCHEMA}"))
-    revisions = ScriptDirectory.from_config(config)
-    head = revisions.get_current_head()
-    assert head is not None, "there are migrations"
-    found = current_revision(connection)
-    if found is not None and found not in {revision.revision for revision in revisions.walk_revisions()}:
-        raise SchemaNewer(
-            f"the database is at revision {found}, this version ends at {head}: install the version that migrated it, or a later one"
-        )
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-    return head
+    table = f"{VERSION_SCHEMA}.alembic_version"
+    if connection.scalar(text("SELECT to_regclass(:name) IS NULL"), {"name": table}):
+        return None
+    found: str | None = connection.scalar(text(f"SELECT version_num FROM {table}"))
+    return found
 
 
 def _ms(seconds: float) -> str:

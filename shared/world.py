@@ -11,7 +11,9 @@ from shared.settings import Settings
 async def prepare(settings: Settings) -> None:
     """Migrate, check, make what is missing, remember. Safe to run at any time and by several at once. Raises WorldChanged or
     TooFewBrokers."""
-    await database.migrate(settings.dsn)
+    from shared.migrations import migrate  # services check and never prepare: they are spared Alembic
+
+    await migrate(settings.dsn)
     connection = await database.hot_connection(settings.dsn, "earmark-prepare")
     try:
         counts = partition_counts(settings.stock_partitions, settings.demand_partitions)

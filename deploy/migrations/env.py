@@ -1,10 +1,11 @@
-"""Runs the migrations on the connection that `shared.database.migrate` gives: one transaction around all of them."""
+"""Runs the migrations on the connection that `shared.migrations.migrate` gives: one transaction around all of them."""
 
 from alembic import context
 from alembic.operations import Operations
 from alembic.operations.ops import ExecuteSQLOp
 
-from shared.database import VERSION_SCHEMA, run_script
+from shared.database import VERSION_SCHEMA
+from shared.migrations import run_script
 
 
 @Operations.implementation_for(ExecuteSQLOp, replace=True)

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.console.errors import ConsoleError
 from shared import database
-from shared.http.keys import READ, WRITE, create_api_key
+from shared.api_keys import READ, WRITE, create_api_key
 from shared.log_writer import KafkaLogWriter
 from shared.partitions.model import OutboxRow
 from shared.schemas.wire import Record

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.console.errors import ConsoleError
 from shared import database
-from shared.http.keys import READ, WRITE, MerchantRefused, NewKey, create_api_key, revoke_api_key
+from shared.api_keys import READ, WRITE, MerchantRefused, NewKey, create_api_key, revoke_api_key
 from shared.settings import Settings
 
 _FIRST = 0x6B657931  # one at a time: two `earmark up` at once make one first key

@@ -46,7 +46,7 @@ from shared.http.bodies import Body
 from shared.http.commands import Command, Unit
 from shared.http.cursors import Page
 from shared.http.gathering import Shared
-from shared.http.keys import Caller, NewKey, create_api_key, revoke_api_key
+from shared.http.keys import Caller
 from shared.http.ledger import Ledger, PassedOn
 from shared.http.platform import Platform, Serving
 from shared.http.prefer import Prefer
@@ -61,7 +61,6 @@ __all__ = [
     "Caller",
     "Command",
     "Ledger",
-    "NewKey",
     "Outgoing",
     "Page",
     "PassedOn",
@@ -72,10 +71,8 @@ __all__ = [
     "Serving",
     "Shared",
     "Unit",
-    "create_api_key",
     "create_app",
     "notify",
     "problems",
-    "revoke_api_key",
     "router",
 ]

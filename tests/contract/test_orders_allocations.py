@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from shared.database import MIGRATIONS, hot_connection, migrate
+from shared.database import MIGRATIONS, hot_connection
+from shared.migrations import migrate
 from tests.support.orders_service import Orders, lines, orders_service
 
 pytestmark = pytest.mark.integration

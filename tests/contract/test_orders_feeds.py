@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from services.orders.store.tables import metadata
-from shared.http import create_api_key
+from shared.api_keys import create_api_key
 from shared.partitions.model import InputRecord
 from shared.schemas.intake import OrderIntake
 from shared.schemas.topics import ALLOCATIONS, DEAD_LETTERS

@@ -20,8 +20,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.database import MIGRATIONS, dispose, engine, migrate
+from shared.database import MIGRATIONS, dispose, engine
 from shared.kafka import consumer_settings, stop_client
+from shared.migrations import migrate
 from shared.relay import MessageTooLarge, Outbox, Outgoing, Relay
 from shared.relay.outbox import NUMBERS, ROW_RECORDS, records_of
 from shared.relay.relay import LOCKS

@@ -10,11 +10,14 @@ from typing import Any
 import asyncpg
 import pytest
 import uvloop
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from services.inventory.store.tables import METADATA
 from shared.database import (
     MIGRATIONS,
+    DatabaseError,
     Fault,
     SchemaNewer,
     SchemaOlder,
@@ -23,9 +26,10 @@ from shared.database import (
     dispose,
     engine,
     hot_connection,
-    migrate,
     require_schema,
+    revisions,
 )
+from shared.migrations import migrate
 from tests.support.http_service import KAFKA_AWAY, settings_for
 
 pytestmark = pytest.mark.integration
@@ -64,6 +68,14 @@ async def test_two_migrations_at_once_on_an_empty_database_do_it_once(empty_data
     heads = await asyncio.gather(*(migrate(empty_database) for _ in range(3)))
     assert len(set(heads)) == 1
     assert await revision_of(empty_database) == heads[0]
+
+
+def test_the_files_of_the_migrations_are_named_in_the_order_in_which_they_run(tmp_path: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    assert revisions() == [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()][::-1]
+    with pytest.raises(DatabaseError, match="this installation is not whole"):
+        revisions(tmp_path)
 
 
 async def test_a_schema_that_is_newer_than_the_code_is_refused_by_migrate_and_served(database: str, tmp_path: Path) -> None:

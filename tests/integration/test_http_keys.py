@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from shared.http import NewKey, create_api_key, revoke_api_key
-from shared.http.keys import Keys, MerchantRefused
+from shared.api_keys import MerchantRefused, NewKey, create_api_key, revoke_api_key
+from shared.http.keys import Keys
 from shared.http.problems import Problem
 from tests.support.http_service import PEPPER, Service, notes_service
 

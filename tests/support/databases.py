@@ -8,7 +8,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from shared.database import MIGRATIONS, migrate
+from shared.database import MIGRATIONS
+from shared.migrations import migrate
 
 TEMPLATE_LOCK = 0x74656D706C617465
 

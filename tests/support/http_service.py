@@ -12,6 +12,7 @@ from pydantic import Field
 from sqlalchemy import text
 from starlette.responses import Response
 
+from shared.api_keys import create_api_key
 from shared.http import (
     Body,
     Caller,
@@ -24,7 +25,6 @@ from shared.http import (
     Reply,
     Serving,
     Unit,
-    create_api_key,
     create_app,
     router,
 )

@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
+from shared.api_keys import create_api_key
 from shared.database import dispose, engine
-from shared.http import create_api_key
 from shared.settings import Settings
 from tests.support.children import Child
 
