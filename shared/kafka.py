@@ -95,16 +95,20 @@ def group_settings(bootstrap: str, group: str, session_ms: int = SESSION_MS) -> 
 
 
 async def stop_client(client: Any) -> None:
-    """Stop a consumer or producer. aiokafka may hang here, or raise CancelledError of a task of its own, while a broker is away."""
+    """Stop a consumer or producer. aiokafka may hang here, or raise CancelledError of a task of its own, while a broker is away; and it may
+    take a cancellation of ours for one of its own and return as if nothing had been asked, which is made good here."""
+    task = asyncio.current_task()
+    assert task is not None, "called in a task"
+    before = task.cancelling()
     try:
         async with asyncio.timeout(STOP_SECONDS):
             await client.stop()
     except (TimeoutError, KafkaError, OSError) as error:
         logger.warning("a Kafka client did not stop cleanly: %s", error)
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
+        logger.debug("cancelled while a Kafka client was stopped")
+    if task.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 @contextlib.asynccontextmanager

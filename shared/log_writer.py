@@ -64,6 +64,8 @@ class KafkaLogWriter:
     def _destination(self, producer: AIOKafkaProducer, name: tuple[str, int]) -> "_Destination":
         found = self._destinations.get(name)
         if found is None or found.producer is not producer:
+            if found is not None:
+                found.give_up()  # its producer is being stopped, and nobody would find it here any more
             found = self._destinations[name] = _Destination(producer, *name)
         return found
 

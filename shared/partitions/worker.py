@@ -164,6 +164,8 @@ class Worker:
     async def _own(self) -> None:
         connection = await self._world.connect()
         try:
+            if self._stopping:
+                return  # another process serves it by now: a claim would only take it away again
             store = PostgresPartitionStore(connection)
             state = StatePartition(
                 self.partition,
@@ -209,9 +211,7 @@ class Worker:
             await self._flushed(publisher)
         finally:
             self._world.reader.detach(attachment)
-            publisher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await publisher
+            await _ended(publisher)
 
     def _offer(self, state: StatePartition, failure: list[Halted]) -> Callable[[Iterable[InputRecord]], None]:
         def offer(records: Iterable[InputRecord]) -> None:
@@ -304,3 +304,12 @@ class Worker:
             async with asyncio.timeout(10):
                 while self._queue and not publisher.done():  # noqa: ASYNC110 - at most ten seconds, once in a life
                     await asyncio.sleep(0.01)
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    """Cancel it until it is over: a client may take a cancellation for one of its own, and the partition would wait here for ever."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=1)
+    if not task.cancelled():
+        task.result()
