@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NEEDED = {".py", ".sql", ".lock", ".mako"}
 SOURCES = ("pyproject.toml", "README.md", "shared", "services", "deploy")
 BUILD = "from setuptools.build_meta import build_wheel; print(build_wheel('.'))"
-MIGRATE = "import asyncio, sys, shared.database as d; print(d.__file__); print(asyncio.run(d.migrate(sys.argv[1])))"
+MIGRATE = "import asyncio, sys, shared.migrations as d; print(d.__file__); print(asyncio.run(d.migrate(sys.argv[1])))"
 
 
 @pytest.fixture(scope="module")
