@@ -8,34 +8,26 @@ needed up to twenty seconds to start instead of six.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from aiokafka.client import AIOKafkaClient
 
 PAUSE_SECONDS = 0.1
-"""Between the end of one question and the next of the same client; as long as `retry_backoff_ms` in our settings."""
+"""Between an answer and the next question of the same client; as long as `retry_backoff_ms` in our settings."""
+_answered: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+_ask = AIOKafkaClient._metadata_update
 
-_Ask = Callable[[Any, Any, Any], Awaitable[bool]]
 
-
-def paced(ask: _Ask, pause: float = PAUSE_SECONDS) -> _Ask:
-    """The same question, put by one client no sooner than `pause` seconds after its answer to the last."""
-    answered: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
-
-    async def ask_when_due(client: Any, *of: Any) -> bool:
-        await asyncio.sleep(max(0.0, answered.get(client, 0.0) + pause - time.monotonic()))
-        try:
-            return await ask(client, *of)
-        finally:
-            answered[client] = time.monotonic()
-
-    return ask_when_due
+async def _ask_when_due(client: Any, *of: Any) -> bool:
+    await asyncio.sleep(max(0.0, _answered.get(client, 0.0) + PAUSE_SECONDS - time.monotonic()))
+    try:
+        updated: bool = await _ask(client, *of)
+        return updated
+    finally:
+        _answered[client] = time.monotonic()
 
 
 def install() -> None:
-    """For every client of this process, also those that FastStream makes; a second call changes nothing."""
-    if not getattr(AIOKafkaClient, "_earmark_paced", False):
-        AIOKafkaClient._metadata_update = paced(AIOKafkaClient._metadata_update)
-        AIOKafkaClient._earmark_paced = True
+    """For every client of this process, also those that FastStream makes."""
+    AIOKafkaClient._metadata_update = _ask_when_due

@@ -21,7 +21,7 @@ from shared.partitions.partition import Limits
 from shared.partitions.ports import Side
 from shared.partitions.postgres import PostgresPartitionStore
 from shared.partitions.reader import LogReader
-from shared.partitions.worker import STORE_ERRORS, Worker, World
+from shared.partitions.worker import STORE_ERRORS, Worker, World, ended
 from shared.schemas.topics import RETENTION_DAYS
 
 logger = logging.getLogger("earmark.process")
@@ -89,9 +89,8 @@ class PartitionProcess:
         if running:
             await asyncio.wait(running, timeout=15)
         for task in [*tasks, *running]:
-            task.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
-                await task
+                await ended(task)
         await self._writer.close()
         await self._inspector.close()
         await self._lag.close()

@@ -211,7 +211,7 @@ class Worker:
             await self._flushed(publisher)
         finally:
             self._world.reader.detach(attachment)
-            await _ended(publisher)
+            await ended(publisher)
 
     def _offer(self, state: StatePartition, failure: list[Halted]) -> Callable[[Iterable[InputRecord]], None]:
         def offer(records: Iterable[InputRecord]) -> None:
@@ -306,8 +306,9 @@ class Worker:
                     await asyncio.sleep(0.01)
 
 
-async def _ended(task: "asyncio.Task[None]") -> None:
-    """Cancel it until it is over: a client may take a cancellation for one of its own, and the partition would wait here for ever."""
+async def ended(task: "asyncio.Task[None]") -> None:
+    """Cancel it until it is over: a client may take a cancellation for one of its own, and whoever waits for the task would wait for ever.
+    Raises what the task raised."""
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=1)

@@ -2,32 +2,29 @@
 
 from services.allocator.core.stock.rows import BatonRow, MovementRow, QueueRow, RecordRow, ReservationRow
 
-_NAMED = "FROM unnest($1::text[], $2::text[]) AS k (merchant, sku) JOIN allocator.{} t USING (merchant, sku)"
 
+def _looked_up(row: type[tuple[object, ...]], table: str, *keys: str, where: str = "true") -> str:
+    """The rows of a table under each of the keys, which are given as one array per column.
 
-def _columns(row: type[tuple[object, ...]]) -> str:
-    return ", ".join(f"t.{name}" for name in row._fields)  # type: ignore[attr-defined]  # only named tuples are given
-
-
-RECORDS = f"SELECT {_columns(RecordRow)} {_NAMED.format('stock_record')} ORDER BY t.merchant, t.sku, t.record"
-QUEUES = f"SELECT {_columns(QueueRow)} {_NAMED.format('sku_queue')}"
-BATONS = f"SELECT {_columns(BatonRow)} {_NAMED.format('baton')}"
-LIVE = f"SELECT {_columns(ReservationRow)} {_NAMED.format('reservation')} WHERE t.live"
-RESERVATIONS = f"""
-SELECT {_columns(ReservationRow)}
-  FROM unnest($1::text[], $2::text[], $3::text[]) AS k (demand, sku, alternative)
- CROSS JOIN LATERAL (
-       SELECT * FROM allocator.reservation r WHERE (r.demand, r.sku, r.alternative) = (k.demand, k.sku, k.alternative) LIMIT 1) AS t
+    LATERAL and OFFSET 0: one look-up for each key, whatever the planner thinks. The settings of the connection leave it one other way, to
+    go along the index and over all keys for each row; it took that for a table that was empty when the plan was made, and kept it.
+    """
+    arrays = ", ".join(f"${number}::text[]" for number in range(1, len(keys) + 1))
+    columns = ", ".join(f"t.{name}" for name in row._fields)  # type: ignore[attr-defined]  # only named tuples are given
+    match = f"({', '.join(f's.{key}' for key in keys)}) = ({', '.join(f'k.{key}' for key in keys)})"
+    return f"""
+SELECT {columns}
+  FROM unnest({arrays}) AS k ({", ".join(keys)})
+ CROSS JOIN LATERAL (SELECT * FROM allocator.{table} AS s WHERE {match} AND {where} OFFSET 0) AS t
 """
-"""One look-up for each key, whatever the planner thinks: a plan that was made while the table was empty is kept, and went over all keys
-for each row of the table."""
-MOVEMENTS = f"""
-SELECT {_columns(MovementRow)}
-  FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant, sku, command_id)
- CROSS JOIN LATERAL (
-       SELECT * FROM allocator.movement m
-        WHERE (m.merchant, m.sku, m.origin, m.command_id, m.part) = (k.merchant, k.sku, 'inventory', k.command_id, 0) LIMIT 1) AS t
-"""
+
+
+RECORDS = _looked_up(RecordRow, "stock_record", "merchant", "sku") + " ORDER BY t.merchant, t.sku, t.record"
+QUEUES = _looked_up(QueueRow, "sku_queue", "merchant", "sku")
+BATONS = _looked_up(BatonRow, "baton", "merchant", "sku")
+LIVE = _looked_up(ReservationRow, "reservation", "merchant", "sku", where="s.live")
+RESERVATIONS = _looked_up(ReservationRow, "reservation", "demand", "sku", "alternative")
+MOVEMENTS = _looked_up(MovementRow, "movement", "merchant", "sku", "command_id", where="s.origin = 'inventory' AND s.part = 0")
 
 DUE_BATONS = "SELECT merchant, sku, demand, alternative, expires_at FROM allocator.baton WHERE partition = $1 AND NOT expired"
 DUE_CONTINUATIONS = "SELECT merchant, sku, continue_at FROM allocator.sku_queue WHERE partition = $1 AND continue_at IS NOT NULL"
