@@ -47,11 +47,11 @@ def left_running(folder: Path) -> list[str]:
     found = []
     for process in psutil.process_iter():
         try:
-            told = [*process.cmdline(), process.cwd(), process.environ().get("EARMARK_DATA", "")]
+            command, elsewhere = process.cmdline(), [process.cwd(), process.environ().get("EARMARK_DATA", "")]
         except psutil.Error:
             continue
-        if process.pid != os.getpid() and any(str(folder) in one for one in told):
-            found.append(" ".join(process.cmdline()))
+        if process.pid != os.getpid() and any(str(folder) in one for one in (*command, *elsewhere)):
+            found.append(" ".join(command))
     return found
 
 
