@@ -28,10 +28,11 @@ SELECT merchant, sku, ledger_version, count(*) AS movements
 
 -- check: what moved fits the kind of its movement
 SELECT count(*) FROM allocator.movement;
-SELECT merchant, sku, command_id, kind, origin, change, refusal
+SELECT merchant, sku, command_id, kind, origin, change, released_units, refusal
   FROM allocator.movement
  WHERE kind = 'receive' AND refusal IS NULL AND change <= 0 OR kind = 'consume' AND change >= 0
-    OR refusal IS NULL AND change = 0 OR refusal IS NOT NULL AND change <> 0 OR (kind = 'consume') <> (origin = 'reservations');
+    OR refusal IS NULL AND (change = 0) <> (kind = 'release') OR refusal IS NOT NULL AND (change <> 0 OR kind = 'release')
+    OR (kind = 'release') <> (released_units > 0) OR released_units < 0 OR (kind IN ('consume', 'release')) <> (origin = 'reservations');
 
 -- check: the version of every stock record has reached its newest movement
 SELECT count(*) FROM allocator.stock_record;

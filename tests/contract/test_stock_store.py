@@ -266,6 +266,9 @@ async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
         ({"new_reservations": [reservation(empty_since=NOON)]}, "reservation_empty_since_it_ended"),
         ({"movements": [movement(on_hand_after=11)]}, "movement_adds_up"),
         ({"movements": [movement(record=None)]}, "movement_posted_or_refused"),
+        ({"movements": [movement(released_units=1)]}, "movement_released"),
+        ({"movements": [movement(kind="release", released_units=1)]}, "movement_released"),
+        ({"movements": [movement(kind="release", change=0, on_hand_after=0)]}, "movement_released"),
     ],
 )
 async def test_the_database_refuses_what_no_batch_may_write(

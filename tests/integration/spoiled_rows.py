@@ -90,6 +90,7 @@ SPOILED = (
         "movements 2",
     ),
     Spoiled("a receipt of less", MOVEMENT.format("kind = 'consume'"), "what moved fits the kind of its movement", "r-1"),
+    Spoiled("a receipt that released", MOVEMENT.format("released_units = 1"), "what moved fits the kind of its movement", "r-1"),
     Spoiled("on a record that is none", MOVEMENT.format("record = 9"), ON_HAND, "record 9"),
     Spoiled(
         "consumed by somebody else",

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaProducer
 from services.console import dead_letters
 from shared.kafka import producer_settings
 from shared.schemas.topics import DEAD_LETTERS, MOVEMENTS, STOCK_LEVELS
+from shared.schemas.values import Wish
 from shared.schemas.wire import Envelope, encode
 from shared.settings import Settings
 from tests.builders.inventory import AT, level, moved, refused
@@ -66,6 +67,29 @@ async def test_who_holds_a_record_is_listed_and_sums_to_what_is_allocated(databa
         assert (found["record"]["allocated"], found["record"]["available"], found["record"]["on_hand"]) == (7, 3, 10)
         stock = await until(service, "/stock/A", lambda found: found["total"]["allocated_units"] == 7)
         assert stock["total"] == {"on_hand_units": 10, "held_units": 0, "allocated_units": 7, "available_units": 3}
+
+
+@pytest.mark.accept("000-39")
+async def test_the_history_of_a_record_tells_increases_decreases_and_releases(database: str, fresh_topics: str) -> None:
+    async with inventory_and_allocator(database, fresh_topics) as service, channel(fresh_topics) as shop:
+        await service.furnish("A")
+        await service.receive("A", 10, cause="PO-1")
+        await shop.say(order("1", {"A": 4}, warehouses=("W1",)), order("2", {"A": 5}, warehouses=("W1",)))
+        for number in ("1", "2"):
+            await shop.outcome(number, "allocated")
+        await shop.say(order("1", {"A": 4}, version=2, wish=Wish.CLOSED, warehouses=("W1",)))
+        await shop.outcome("1", "released")
+        await shop.say(order("2", {"A": 2}, version=2, warehouses=("W1",)))
+        await until(service, "/stock/A/records/1", lambda found: found["allocated"] == 2)
+        await service.adjust("A", -1, "DAMAGED")
+        moves = (await service.get("/stock/A/records/1/movements"))["items"]
+        assert [(one["kind"], one["change"], one["released_units"], one["cause"]) for one in moves] == [
+            ("adjust", -1, 0, ""),
+            ("release", 0, 3, "sales-order/acme/2"),
+            ("release", 0, 4, "sales-order/acme/1"),
+            ("receive", 10, 0, "PO-1"),
+        ]
+        assert [one["on_hand_after"] for one in moves] == [9, 10, 10, 10]
 
 
 async def test_what_the_allocator_refuses_is_told_with_the_remedy_and_stays_refused(database: str, fresh_topics: str) -> None:

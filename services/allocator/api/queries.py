@@ -27,7 +27,8 @@ SELECT v.demand, split_part(v.demand, '/', 1) AS kind, split_part(v.demand, '/',
  ORDER BY v.created_at, v.demand LIMIT :limit
 """
 _MOVEMENTS = """
-SELECT record, record_version, kind, command_id, reason, cause, change, on_hand_before, on_hand_after, ledger_version, moved_at
+SELECT record, record_version, kind, command_id, reason, cause, change, on_hand_before, on_hand_after, released_units, ledger_version,
+       moved_at
   FROM allocator.movement
  WHERE merchant = :merchant AND sku = :sku AND record = :record AND refusal IS NULL
    AND record_version < coalesce(CAST(:before AS bigint), 9223372036854775807)

@@ -64,7 +64,8 @@ async def list_holders(caller: Caller, platform: Serving, page: Page, sku: SkuPa
 
 @routes.get("/records/{sku}/{record}/movements", summary="Movements of a stock record", responses=problems(404))
 async def list_movements(caller: Caller, platform: Serving, page: Page, sku: SkuPath, record: Number) -> dict[str, Any]:
-    """Newest first: what changed on hand, by how much, why, and by which command."""
+    """Newest first: what changed on hand, by how much, why, and by which command; and what reservations gave back there, with the demand
+    as `cause` (`kind` release: nothing changes on hand, `released_units` are free again)."""
     scope = f"{caller.merchant}/movements/{sku}/{record}"
     after = page.after(scope)
     async with platform.reading() as connection:

@@ -131,4 +131,5 @@ movement = Table(
     _number("record_version"),
     _number("ledger_version"),
     Column("moved_at", DateTime(timezone=True), nullable=False),
+    Column("released_units", BigInteger, nullable=False, server_default="0"),
 )

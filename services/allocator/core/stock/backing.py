@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from services.allocator.core.stock.answers import tell
 from services.allocator.core.stock.choosing import Picks, choose, preference
 from services.allocator.core.stock.draft import Draft
+from services.allocator.core.stock.movements import note_release
 from services.allocator.core.stock.state import Reservation, SkuStock, StockRecord
 
 
@@ -23,16 +24,17 @@ def shrink(draft: Draft, sku: SkuStock, reservation: Reservation, units: int) ->
     """Give `units` back: flagged ones first, then those on the record that the strategy likes least."""
     order = preference(sku, _all_warehouses(sku, reservation), reservation.strategy)[::-1]
     reservation.reserved -= units
-    for record in order:
-        units -= _unflag(draft, sku, reservation, record, units)
-    for record in order:
-        units -= _take_off(draft, sku, reservation, record, units)
+    for give_back in (_unflag, _take_off):
+        for record in order:
+            part = give_back(draft, sku, reservation, record, units)
+            units -= part
+            note_release(draft, sku, record, reservation, part)
     assert units == 0, "more given back than reserved"
 
 
-def drop(draft: Draft, sku: SkuStock, reservation: Reservation) -> None:
-    """Give everything back."""
-    _give_back(draft, sku, reservation, [*reservation.pieces.keys() | reservation.flags.keys()])
+def drop(draft: Draft, sku: SkuStock, reservation: Reservation, *, consumed: bool = False) -> None:
+    """Give everything back; `consumed`: it has left the shelf, which its movements say."""
+    _give_back(draft, sku, reservation, [*reservation.pieces.keys() | reservation.flags.keys()], silent=consumed)
     assert not reservation.reserved, "the pieces of a reservation are all that it has"
     reservation.pending, reservation.mark = False, None
 
@@ -162,11 +164,14 @@ def _move_flags(draft: Draft, sku: SkuStock, reservation: Reservation, record: S
     assert left == 0, "only flagged units are healed"
 
 
-def _give_back(draft: Draft, sku: SkuStock, reservation: Reservation, numbers: Iterable[int]) -> None:
+def _give_back(draft: Draft, sku: SkuStock, reservation: Reservation, numbers: Iterable[int], *, silent: bool = False) -> None:
     for number in sorted(numbers):
         record = sku.records[number - 1]
-        reservation.reserved -= _unflag(draft, sku, reservation, record, reservation.flags.get(number, 0))
-        reservation.reserved -= _take_off(draft, sku, reservation, record, reservation.pieces.get(number, 0))
+        units = _unflag(draft, sku, reservation, record, reservation.flags.get(number, 0))
+        units += _take_off(draft, sku, reservation, record, reservation.pieces.get(number, 0))
+        reservation.reserved -= units
+        if not silent:
+            note_release(draft, sku, record, reservation, units)
 
 
 def _lower(units_by_record: dict[int, int], number: int, units: int) -> None:

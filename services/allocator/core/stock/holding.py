@@ -107,7 +107,7 @@ def consume(draft: Draft, sku: SkuStock, command: Consume) -> None:
     else:
         units = reservation.reserved
         post_consumption(draft, sku, reservation, command.command)
-        drop(draft, sku, reservation)
+        drop(draft, sku, reservation, consumed=True)
         reservation.consumed += units
         tell(draft, sku, reservation)
 

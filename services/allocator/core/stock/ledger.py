@@ -5,6 +5,7 @@ from typing import Literal
 
 from services.allocator.core.stock.backing import settle
 from services.allocator.core.stock.draft import Draft
+from services.allocator.core.stock.movements import Kind, move
 from services.allocator.core.stock.rows import MovementRow
 from services.allocator.core.stock.state import Reservation, SkuStock, StockRecord
 from shared.schemas.commands import AdjustStock, InventoryCommand, ReceiveStock
@@ -13,7 +14,6 @@ from shared.schemas.topics import MOVEMENTS
 
 MAX_ON_HAND_UNITS = 10**15
 """Of one SKU: sums stay within what the published language can say."""
-Kind = Literal["receive", "adjust", "consume"]
 Reason = Literal["below_zero", "no_such_record", "other_content", "zero_change", "too_many_units"]
 
 
@@ -53,7 +53,7 @@ def post_consumption(draft: Draft, sku: SkuStock, reservation: Reservation, numb
     for record_number in sorted(reservation.pieces):
         record, units = sku.records[record_number - 1], reservation.pieces[record_number]
         command_id = f"{demand}:{reservation.attempt}:{number}"
-        movement = _change(draft, sku, record, -units, "consume", "reservations", command_id, record_number, "", "", demand)
+        movement = move(draft, sku, record, -units, "consume", "reservations", command_id, record_number, "", "", demand)
         _tell(draft, sku, movement)
 
 
@@ -113,37 +113,11 @@ def _post(draft: Draft, sku: SkuStock, command: InventoryCommand, record: StockR
     kind: Kind = "receive" if isinstance(command, ReceiveStock) else "adjust"
     reason, cause = ("", command.cause) if isinstance(command, ReceiveStock) else (command.reason.value, command.note)
     digest = digest_of(command)
-    movement = _change(draft, sku, record, change, kind, "inventory", command.command_id, 0, digest, reason, cause)
+    movement = move(draft, sku, record, change, kind, "inventory", command.command_id, 0, digest, reason, cause)
     draft.memory[(*sku.key, command.command_id)] = movement
     _tell(draft, sku, movement)
     settle(draft, sku, fallen=[record])
     draft.serve_later(sku)
-
-
-def _change(
-    draft: Draft,
-    sku: SkuStock,
-    record: StockRecord,
-    change: int,
-    kind: Kind,
-    origin: str,
-    command_id: str,
-    part: int,
-    digest: str,
-    reason: str,
-    cause: str,
-) -> MovementRow:
-    before = record.on_hand
-    record.on_hand += change
-    sku.on_hand += change
-    assert record.on_hand >= 0, "nothing goes below zero on hand"
-    draft.changed_record(sku, record)
-    movement = MovementRow(
-        *sku.key, origin, command_id, part, digest, kind, record.number, None, "", "", reason, cause, change, before, record.on_hand,
-        record.version, sku.ledger_version, draft.now,
-    )  # fmt: skip
-    draft.movements.append(movement)
-    return movement
 
 
 def _refuse(draft: Draft, sku: SkuStock, command: InventoryCommand, reason: Reason, field: str, remedy: str) -> bool:

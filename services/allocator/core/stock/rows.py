@@ -89,10 +89,11 @@ class ReservationRow(NamedTuple):
 
 
 class MovementRow(NamedTuple):
-    """A posted or refused change of a stock record, which is also the memory of its command.
+    """A posted or refused change of a stock record, which is also the memory of its command; or units that a reservation gave back there.
 
     `origin` is `inventory` or `reservations`, so that no client can choose a command id of ours; `part` numbers the records that one
-    consumption takes from. Refused: `refusal`, `field` and `remedy` are set, `record` is null and the figures are zero.
+    consumption takes from. Refused: `refusal`, `field` and `remedy` are set, `record` is null and the figures are zero. A release
+    changes nothing on hand: it says how many units are free again (`released_units`).
     """
 
     merchant: str
@@ -114,6 +115,7 @@ class MovementRow(NamedTuple):
     record_version: int
     ledger_version: int
     moved_at: datetime
+    released_units: int = 0
 
 
 class StoredSku(NamedTuple):
