@@ -1,11 +1,16 @@
 """Kafka and Postgres belong together: what Postgres remembers of Kafka is checked at every start, and made at the first."""
 
+import asyncio
+from time import monotonic
+
 import asyncpg
 
 from shared import database
 from shared.kafka import Copies, WorldChanged, check_world, create_topics, describe_world, partition_counts
 from shared.schemas.topics import TOPICS
 from shared.settings import Settings
+
+SHOWN_SECONDS = 10.0
 
 
 async def prepare(settings: Settings) -> None:
@@ -21,13 +26,24 @@ async def prepare(settings: Settings) -> None:
         check_world(remembered, _as_set(counts) | {"cluster id": remembered.get("cluster id", "")}, "settings")
         check_world(remembered, await describe_world(settings.bootstrap), "Kafka")
         await create_topics(settings.bootstrap, counts, Copies(settings.kafka_replication, settings.kafka_min_insync))
-        found = await describe_world(settings.bootstrap)
+        found = await describe_made(settings.bootstrap, counts)
         check_world(_as_set(counts), found, "Kafka")
         await connection.executemany(
             "INSERT INTO platform.world (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", list(found.items())
         )
     finally:
         await connection.close()
+
+
+async def describe_made(bootstrap: str, counts: dict[str, int]) -> dict[str, str]:
+    """The world once Kafka shows the topics that were just made, or as it is after ten seconds: a broker hears of them a moment later
+    than whoever asked the controller to make them is answered."""
+    began = monotonic()
+    while True:
+        found = await describe_world(bootstrap)
+        if found.keys() >= _as_set(counts).keys() or monotonic() - began > SHOWN_SECONDS:
+            return found
+        await asyncio.sleep(0.1)
 
 
 async def check(settings: Settings) -> None:
