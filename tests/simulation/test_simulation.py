@@ -47,9 +47,32 @@ REFUTED = ("Failed: ", "AssertionError: ", "ValueError: ", "Halted: ")
 fits."""
 
 
+FOUND_BY = {
+    "SpentIsRememberedTooLong": 369,
+    "ShortStopKeepsWhatItHas": 75,
+    "LaterStopsLeak": 73,
+    "NewcomerJumpsTheQueue": 36,
+    "ExpiredBatonsKeepTheirClaim": 36,
+    "MarkIsNotRefused": 28,
+    "PagesOutliveTheRow": 21,
+    "LessGoesByTheChain": 13,
+    "ContinuationIsForgotten": 12,
+    "FlaggedIsMarked": 9,
+    "DeadlinesDoNotGrow": 6,
+    "ReturnedBatonWakesNobody": 4,
+    "PickedIsFlaggedLikeOthers": 4,
+    "BestPlacedIsFlagged": 4,
+    "ClosedDemandKeepsItsBaton": 4,
+}
+"""Where to begin: the first seed that found a bug which many do not find, when somebody last looked. All others are tried as well, for
+histories change with the product."""
+
+
 def first_reason(flaw: type[Flaw], business: str, seeds: int) -> str:
-    """Why the first seed that notices refutes the product with this bug in it."""
-    return next((reason for seed in range(seeds) if (reason := run_seed(seed, business, flaw).reason)), "every promise held")
+    """Why a seed that notices refutes the product with this bug in it."""
+    begin = FOUND_BY.get(flaw.__name__, 0)
+    reasons = (run_seed(seed, business, flaw).reason for seed in (*range(begin, seeds), *range(begin)))
+    return next(filter(None, reasons), "every promise held")
 
 
 @pytest.mark.parametrize("flaw", ENGINE_FLAWS, ids=lambda flaw: flaw.__name__)

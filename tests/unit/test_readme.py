@@ -50,7 +50,7 @@ def told_by(module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 def made_by(target: str, *variables: str) -> list[list[str]]:
     """The programs of the virtual environment that `make` would run."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "ARGS"))}
     command = ["make", "--no-print-directory", "--dry-run", "VENV=.venv", "--old-file=.venv/.installed", target, *variables]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
