@@ -22,7 +22,7 @@ from shared.schemas.events import AllocationChanged, AllocationRunChanged, Deman
 from shared.schemas.quick import quick
 from shared.schemas.topics import ALLOCATIONS, ORDERS, OUTCOMES, RESERVATIONS
 from shared.schemas.values import MAX_UNITS, DemandKind, merchant_of
-from shared.schemas.wire import BadRecord, decode, header_map, traceparent_of
+from shared.schemas.wire import BadRecord, decode, traceparent_in, type_header
 
 _ACCEPTED = {
     ORDERS.name: frozenset({"order_changed", "allocation_run_changed"}),
@@ -55,15 +55,14 @@ class DemandSide:
 
     def decode(self, record: InputRecord) -> tuple[Any, ...]:
         """See the port."""
-        found = header_map(record.headers)
-        messages = decode(record.value, found, _ACCEPTED[record.topic])
+        messages = decode(record.value, type_header(record.headers), _ACCEPTED[record.topic])
         if record.topic == OUTCOMES.name:
             return messages
         for message in messages:
             if isinstance(message, OrderChanged):
                 _check(message.demand)
         kept = tuple([message for message in messages if not isinstance(message, AllocationRunChanged)])  # of bulk runs: not for us
-        trace = traceparent_of(found)
+        trace = traceparent_in(record.headers)
         return kept if trace is None else (*kept, *_traces(kept, trace))
 
     async def resume(self, partition: PartitionId) -> None:

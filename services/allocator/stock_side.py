@@ -23,7 +23,7 @@ from shared.partitions.model import InputRecord, PartitionId, Send
 from shared.schemas.commands import AdjustStock, ReceiveStock, StockCommand
 from shared.schemas.quick import quick
 from shared.schemas.topics import INVENTORY, RESERVATIONS
-from shared.schemas.wire import decode, header_map
+from shared.schemas.wire import decode, type_header
 
 _ACCEPTED = {
     INVENTORY.name: frozenset({"receive_stock", "adjust_stock"}),
@@ -70,7 +70,7 @@ class StockSide:
 
     def decode(self, record: InputRecord) -> tuple[Any, ...]:
         """See the port."""
-        return decode(record.value, header_map(record.headers), _ACCEPTED[record.topic])
+        return decode(record.value, type_header(record.headers), _ACCEPTED[record.topic])
 
     async def resume(self, partition: PartitionId) -> None:
         """See the port."""

@@ -160,12 +160,12 @@ class Demand:
     merchant: Merchant
     version: Version
     wish: Wish
-    lines: Annotated[tuple[Line, ...], Field(min_length=1, max_length=MAX_LINES)]
+    lines: Annotated[tuple[Line, ...], Field(min_length=1, max_length=MAX_LINES), Meta(min_length=1, max_length=MAX_LINES)]
     fill: Fill | None = None
     strategy: Strategy | None = None
     priority: Priority = 0
     demanded_at: Time
-    warehouses: Annotated[tuple[Warehouse, ...], Field(max_length=MAX_WAREHOUSES)] = ()
+    warehouses: Annotated[tuple[Warehouse, ...], Field(max_length=MAX_WAREHOUSES), Meta(max_length=MAX_WAREHOUSES)] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +180,7 @@ class OrderChanged:
     channel: Text = ""
     country: Text = ""
     receiver: Text = ""
-    tags: Annotated[tuple[Text, ...], Field(max_length=50)] = ()
+    tags: Annotated[tuple[Text, ...], Field(max_length=50), Meta(max_length=50)] = ()
     value_minor_units: Count | None = None
     currency: Text = ""
     changed_at: Time

@@ -5,6 +5,7 @@ Identifiers are ASCII so that they mean the same in Kafka keys, SQL and URLs; a 
 products in real data).
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -18,6 +19,10 @@ from pydantic_core import CoreSchema, core_schema
 MAX_UNITS = 1_000_000_000
 MAX_LINES = 1_000
 MAX_WAREHOUSES = 16
+MAX_TEXT = 500
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
+"""Times are from the first on and before the second: years that survive a change of the time zone. The year 1 at +23:00 is no time in
+UTC."""
 
 STRICT = ConfigDict(strict=True, extra="forbid")
 """pydantic configuration of every message: no coercion (`true` is not 1, `5.0` is not 5), no unknown field."""
@@ -70,12 +75,12 @@ Time = Annotated[
     datetime,
     AwareDatetime,
     Meta(tz=True),
-    Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(3000, 1, 1, tzinfo=UTC)),
+    Field(ge=EARLIEST, lt=LATEST),
     _Written("^[0-9]{4}-", "2026-11-21T12:00:00Z"),
 ]
-"""With an offset, and within years that survive a change of the time zone: the year 1 at +23:00 is no time in UTC."""
+"""With an offset."""
 Day = Annotated[date, _Written("^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "2026-11-21")]
-Text = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")]
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT, pattern=r"^[^\x00]*$")]
 
 
 class DemandKind(StrEnum):
@@ -162,7 +167,13 @@ class Line:
     __pydantic_config__ = STRICT
     sku: Sku
     units: Units
-    warehouses: Annotated[tuple[Warehouse, ...], Field(max_length=MAX_WAREHOUSES)] = ()
+    warehouses: Annotated[tuple[Warehouse, ...], Field(max_length=MAX_WAREHOUSES), Meta(max_length=MAX_WAREHOUSES)] = ()
+
+
+def pattern_of(identifier: Any) -> re.Pattern[str]:
+    """The pattern of one of the identifiers above, for those who check it themselves."""
+    (constraints,) = identifier.__metadata__
+    return re.compile(constraints.pattern)
 
 
 def demand_id(kind: DemandKind, merchant: str, number: str) -> str:

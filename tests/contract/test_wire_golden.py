@@ -76,12 +76,13 @@ def test_a_pack_that_is_read_quickly_says_the_same_to_whoever_reads_it_by_the_sc
     assert wire._quickly(f"{name}.pack", record.value) == tuple(written) == wire.PACKS[name].validate_json(record.value)
 
 
+@pytest.mark.parametrize("kind", ["allocation_changed", "order_changed"])
 @settings(max_examples=50)
 @given(data=st.data())
-def test_an_answer_that_is_read_quickly_says_the_same_to_whoever_reads_it_by_the_schema(data: st.DataObject) -> None:
-    kind = "allocation_changed"
+def test_a_message_that_is_read_quickly_says_the_same_to_whoever_reads_it_by_the_schema(kind: str, data: st.DataObject) -> None:
     written = data.draw(messages(kind))
     value = wire.value_of(written)
+    assert wire.ADAPTERS[kind].validate_json(value) == written
     assert wire._quickly(kind, value) in {None, (written,)}
     assert (wire._quickly(kind, value) is None) == (not value.isascii() or b"\\" in value)
 

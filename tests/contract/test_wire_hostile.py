@@ -180,6 +180,64 @@ def test_an_answer_is_read_quickly_and_judged_as_any_other_message(changed: dict
     assert caught.value.field == field
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "field"),
+    [
+        (("demand", "id"), "sales-order/acme/a b", "demand.id"),
+        (("demand", "id"), "sales-order/acme/1\n", "demand.id"),
+        (("demand", "merchant"), "a/b", "demand.merchant"),
+        (("demand", "merchant"), "x" * 65, "demand.merchant"),
+        (("demand", "lines"), [], "demand.lines"),
+        (("demand", "lines", 0, "sku"), " MUG", "demand.lines.0.sku"),
+        (("demand", "lines", 0, "sku"), "x" * 65, "demand.lines.0.sku"),
+        (("demand", "lines", 0, "units"), 0, "demand.lines.0.units"),
+        (("demand", "lines", 0, "units"), 1_000_000_001, "demand.lines.0.units"),
+        (("demand", "lines", 0, "warehouses"), ["W 1"], "demand.lines.0.warehouses.0"),
+        (("demand", "warehouses"), ["W"] * 17, "demand.warehouses"),
+        (("demand", "warehouses"), [""], "demand.warehouses.0"),
+        (("demand", "priority"), 1_000_001, "demand.priority"),
+        (("demand", "demanded_at"), "1969-12-31T23:59:59Z", "demand.demanded_at"),
+        (("demand", "demanded_at"), "3000-01-01T00:00:00Z", "demand.demanded_at"),
+        (("demand", "demanded_at"), "2026-11-21T12:00:00", "demand.demanded_at"),
+        (("changed_at",), "3000-01-01T00:00:00Z", "changed_at"),
+        (("channel",), "x" * 501, "channel"),
+        (("receiver",), "x" * 501, "receiver"),
+        (("tags",), ["x" * 501], "tags.0"),
+        (("tags",), ["x"] * 51, "tags"),
+        (("status",), "sold", "status"),
+        (("value_minor_units",), -1, "value_minor_units"),
+        (("price",), 5, "price"),
+        (("demand", "price"), 5, "demand.price"),
+    ],
+)
+def test_an_order_is_read_quickly_and_judged_as_any_other_message(place: tuple[Any, ...], value: Any, field: str) -> None:
+    kind = "order_changed"
+    (order,) = decode(GOLDEN["order_changed.v1"].raw_values[0], {"ce_type": "earmark.order_changed.v1"}, {kind})
+    written = json.loads(value_of(order))
+    assert wire._quickly(kind, _compact(written)) == (order,)
+    at = written
+    for step in place[:-1]:
+        at = at[step]
+    at[place[-1]] = value
+    assert wire._quickly(kind, _compact(written)) is None
+    with pytest.raises(BadRecord) as caught:
+        decode(_compact(written), {"ce_type": "earmark.order_changed.v1"}, {kind})
+    assert caught.value.field == field
+
+
+def test_a_name_that_stands_twice_in_an_order_is_found_however_it_is_read() -> None:
+    (order,) = decode(GOLDEN["order_changed.v1"].raw_values[0], {"ce_type": "earmark.order_changed.v1"}, {"order_changed"})
+    value = value_of(order)
+    doubled = value[:-1] + b',"channel":"other"}'
+    with pytest.raises(BadRecord, match="stands twice"):
+        decode(doubled, {"ce_type": "earmark.order_changed.v1"}, {"order_changed"})
+
+
+def _compact(written: Any) -> bytes:
+    """JSON as we write it."""
+    return json.dumps(written, separators=(",", ":")).encode()
+
+
 def test_a_pack_holds_nothing_that_belongs_into_the_other() -> None:
     value, _, _ = _pack_of("outcomes", {})
     with pytest.raises(BadRecord):

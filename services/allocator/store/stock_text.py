@@ -7,36 +7,38 @@ taken for one.
 from collections.abc import Sequence
 from datetime import datetime
 
+import msgspec
+
 from services.allocator.core.stock.rows import ReservationRow
 
 NULL = "\\N"
+_to_json = msgspec.json.Encoder().encode
 _TABS = len(ReservationRow._fields) - 1
 
 
 def reservations_text(rows: Sequence[ReservationRow]) -> str:
     """One line a row, in the order of its fields."""
-    times: dict[datetime, str] = {}  # many rows of a batch share them
-
-    def time(moment: datetime | None) -> str:
-        if moment is None:
-            return NULL
-        return times.get(moment) or times.setdefault(moment, moment.isoformat())
-
-    text = "".join([_line(row, time(row.demanded_at), time(row.created_at), time(row.empty_since)) for row in rows])
+    demanded_at, created_at = _times([row.demanded_at for row in rows]), _times([row.created_at for row in rows])
+    text = "".join(map(_line, rows, demanded_at, created_at))
     assert (text.count("\t"), text.count("\n")) == (_TABS * len(rows), len(rows)), "an identifier moves no column"
     assert text.count("\\") == text.count(NULL), "an identifier escapes nothing"
     return text
 
 
-def _line(row: ReservationRow, demanded_at: str, created_at: str, empty_since: str) -> str:
+def _line(row: ReservationRow, demanded_at: str, created_at: str) -> str:
     (demand, sku, alternative, merchant, attempt, version, reserved, flagged, waiting, consumed, pending, mark, fill, strategy, priority,
-     _, warehouses, records, units, flags, _, _) = row  # fmt: skip
+     _, warehouses, records, units, flags, _, empty_since) = row  # fmt: skip
     return (
         f"{demand}\t{sku}\t{alternative}\t{merchant}\t{attempt}\t{version}\t{reserved}\t{flagged}\t{waiting}\t{consumed}"
         f"\t{'t' if pending else 'f'}\t{NULL if mark is None else mark}\t{fill}\t{strategy}\t{priority}\t{demanded_at}"
         f"\t{names(warehouses)}\t{array(records)}\t{array(units)}\t{NULL if flags is None else array(flags)}"
-        f"\t{created_at}\t{empty_since}\n"
+        f"\t{created_at}\t{NULL if empty_since is None else empty_since.isoformat()}\n"
     )
+
+
+def _times(moments: list[datetime]) -> list[str]:
+    """As text, all at once: msgspec writes a time in a twentieth of what `isoformat` takes."""
+    return _to_json(moments)[2:-2].decode().split('","')
 
 
 def names(texts: tuple[str, ...]) -> str:
