@@ -27,6 +27,8 @@ from shared.local.ports import Ports, require_free
 
 READY = b"Kafka Server started"
 HEAP = "-Xmx512m"
+UNPACKED_HERE = "-Dorg.xerial.snappy.tempdir=."
+"""Where the broker unpacks its native library for compressed records: in its own folder, for from some machines' /tmp nothing is run."""
 BRIEFLY = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 """For a broker that lives a minute: compiled quickly rather than well, its start takes 3.1 s of CPU and not 4.9 s."""
 START_SECONDS = 90.0
@@ -161,7 +163,7 @@ def class_path(folder: Path, on_progress: Progress) -> list[Path]:
 def java_command(java: Path, jars: list[Path], options: Sequence[str] = ()) -> list[str]:
     """The command up to the main class. One that is run in the data folder, where the logging settings lie."""
     names = os.pathsep.join(str(jar.resolve()) for jar in jars)
-    return [str(java), HEAP, *options, "-Dlog4j2.configurationFile=log4j2.properties", "-cp", names]
+    return [str(java), HEAP, *options, UNPACKED_HERE, "-Dlog4j2.configurationFile=log4j2.properties", "-cp", names]
 
 
 def new_cluster_id() -> str:

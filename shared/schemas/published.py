@@ -15,8 +15,9 @@ JsonObject = dict[str, Any]
 TITLE = "Earmark"
 DESCRIPTION = (
     "Stock promised exactly once. Messages are CloudEvents 1.0 in Kafka's binary mode: attributes are headers, the value is the JSON of "
-    "one message. Of what the allocator says, readers keep one high-water mark for each `earmark_source`, by `earmark_sequence`, and drop "
-    "what is not above it. Of orders, inventory and other entities they keep the highest version."
+    "one message. Batches are compressed by snappy. Of what the allocator says, readers keep one high-water mark for each "
+    "`earmark_source`, by `earmark_sequence`, and drop what is not above it. Of orders, inventory and other entities they keep the "
+    "highest version."
 )
 
 

@@ -44,6 +44,7 @@ def test_consumers_and_members_of_groups_are_told_these() -> None:
 def test_producers_never_double_and_never_lose() -> None:
     told = producer_settings("kafka:9092")
     assert (told["acks"], told["enable_idempotence"], told.get("transactional_id")) == ("all", True, None)
+    assert told["compression_type"] == "snappy", "brokers and readers must know it: another one is a change for them"
 
 
 def test_a_subscriber_of_faststream_is_told_the_same() -> None:
