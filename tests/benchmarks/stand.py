@@ -37,6 +37,7 @@ AT = datetime(2026, 11, 21, tzinfo=UTC)
 STOP_SECONDS = 30
 STUCK_SECONDS = 120
 SETTLE_SECONDS = 1.0
+ASK_SECONDS = 0.05
 PEPPER = "only for this measurement " * 2
 
 
@@ -128,9 +129,8 @@ class Stand:
         partitions = [TopicPartition(topic.name, number) for number in range(PARTITIONS)]
         consumer.assign(partitions)
         await consumer.seek_to_end()
-        for one in partitions:
-            await consumer.position(one)
-        return Counter(consumer, word, self._require_life)
+        began = sum([await consumer.position(one) for one in partitions])
+        return Counter(consumer, word, began, self._require_life)
 
     async def ask(self, query: str) -> Any:
         """One value from the database."""
@@ -144,10 +144,22 @@ class Stand:
 class Counter:
     """Looks for bytes and decodes no value: the measured processes need the CPU. Drops repeats as any reader must."""
 
-    def __init__(self, consumer: Any, word: bytes, require_life: Callable[[], None]) -> None:
-        self._consumer, self._word, self._require_life = consumer, word, require_life
+    def __init__(self, consumer: Any, word: bytes, began: int, require_life: Callable[[], None]) -> None:
+        self._consumer, self._word, self._began, self._require_life = consumer, word, began, require_life
         self._highest: dict[tuple[int, bytes], int] = {}
         self.count = 0
+
+    async def acknowledged(self, wanted: int) -> None:
+        """Return when so many records are acknowledged, whatever they say: to read them takes CPU from the measured processes. Raises
+        when nothing comes for two minutes or a process ended."""
+        count = -1
+        while count < wanted:
+            before = count
+            async with asyncio.timeout(STUCK_SECONDS):
+                while count == before:
+                    self._require_life()
+                    await asyncio.sleep(ASK_SECONDS)
+                    count = sum((await self._consumer.end_offsets(self._consumer.assignment())).values()) - self._began
 
     async def reach(self, wanted: int) -> None:
         """Return when the word was seen `wanted` times in all. Raises when nothing comes for two minutes or a process ended."""
