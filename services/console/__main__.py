@@ -4,6 +4,8 @@ import signal
 import sys
 from types import FrameType
 
+from services.console.leaving import leave
+
 
 def main() -> None:
     """The entry point."""
@@ -12,10 +14,14 @@ def main() -> None:
         from services.console.cli import app, guarded
 
         status = guarded(app)
+    except SystemExit as ended:
+        if not isinstance(ended.code, int):
+            raise
+        status = ended.code
     except KeyboardInterrupt:
         print("\nInterrupted before anything was started.", file=sys.stderr)
         status = 130
-    sys.exit(status)
+    leave(status)
 
 
 def _end_as_by_ctrl_c(number: int, frame: FrameType | None) -> None:

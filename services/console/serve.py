@@ -11,6 +11,7 @@ import uvloop
 
 from services.console.errors import ConsoleError
 from services.console.failures import sentence
+from services.console.leaving import leave
 from shared.settings import Settings, settings
 from shared.world import check
 
@@ -80,3 +81,4 @@ async def _serve(application: object, found: Settings, port: int) -> None:
 
 if __name__ == "__main__":
     main()
+    leave(0)
