@@ -1,4 +1,4 @@
-"""aiokafka asks for metadata no more often than ten times a second, and so leaves a broker that comes back the processor to do it.
+"""aiokafka asks for metadata ten times at once and then ten times a second, and so leaves a broker that comes back the processor to do it.
 
 Its reader and its producer ask again as soon as an answer names no leader for a partition of theirs, or as a connection is refused,
 without a pause (aiokafka 0.14: `Fetcher._fetch_requests_routine`, `Sender._sender_routine`). After an orderly stop of the broker every
@@ -14,18 +14,33 @@ from weakref import WeakKeyDictionary
 from aiokafka.client import AIOKafkaClient
 
 PAUSE_SECONDS = 0.1
-"""Between an answer and the next question of the same client; as long as `retry_backoff_ms` in our settings."""
-_answered: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+"""Between two questions of the same client, once it has asked so often at once; as long as `retry_backoff_ms` in our settings."""
+AT_ONCE = 10
+"""Questions without a pause, after a time without any: a client that looks at all our topics asks for one after the other."""
 _ask = AIOKafkaClient._metadata_update
 
 
+class _Pace:
+    """How many questions a client may ask without a pause: one more for every pause that passes."""
+
+    def __init__(self) -> None:
+        self._left, self._at = float(AT_ONCE), time.monotonic()
+
+    def seconds(self) -> float:
+        """How long to wait for the next question, which is counted."""
+        now = time.monotonic()
+        self._left = min(AT_ONCE, self._left + (now - self._at) / PAUSE_SECONDS) - 1
+        self._at = now
+        return max(0.0, -self._left * PAUSE_SECONDS)
+
+
+_paces: WeakKeyDictionary[Any, _Pace] = WeakKeyDictionary()
+
+
 async def _ask_when_due(client: Any, *of: Any) -> bool:
-    await asyncio.sleep(max(0.0, _answered.get(client, 0.0) + PAUSE_SECONDS - time.monotonic()))
-    try:
-        updated: bool = await _ask(client, *of)
-        return updated
-    finally:
-        _answered[client] = time.monotonic()
+    await asyncio.sleep(_paces.setdefault(client, _Pace()).seconds())
+    updated: bool = await _ask(client, *of)
+    return updated
 
 
 def install() -> None:
