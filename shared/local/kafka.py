@@ -11,9 +11,11 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -22,7 +24,7 @@ from shared.local import artifacts, process
 from shared.local.artifacts import Progress
 from shared.local.errors import ServerDidNotStart
 from shared.local.java import find_java
-from shared.local.kafka_settings import LOGGING, broker_settings, properties
+from shared.local.kafka_settings import LOGGING, broker_settings, format_digest, identity_of_storage, properties
 from shared.local.ports import Ports, require_free
 
 READY = b"Kafka Server started"
@@ -72,9 +74,10 @@ class Broker:
         require_free(self.name, self.ports.kafka, self.ports_file)
         require_free(self.name, self.ports.kafka_controller, self.ports_file)
         self.folder.mkdir(parents=True, exist_ok=True)
-        java = java_command(find_java(), class_path(self.folder, on_progress), BRIEFLY if self.brief else ())
+        jars = class_path(self.folder, on_progress)
+        java = java_command(find_java(), jars, BRIEFLY if self.brief else ())
         self._write_settings()
-        self._format_once(java, on_progress)
+        self._format_once(java, jars[0].parent, on_progress)
         on_progress("starting Kafka")
         identity = self._run(java, timeout_seconds)
         self.on_started(self.name, identity, signal.SIGTERM)
@@ -100,14 +103,25 @@ class Broker:
         (self.folder / "server.properties").write_text(properties(broker_settings(self.ports)), encoding="ascii")
         (self.folder / "log4j2.properties").write_text(LOGGING, encoding="ascii")
 
-    def _format_once(self, java: list[str], on_progress: Progress) -> None:
-        """Format the storage unless a format has ended here before; what an interrupted one left is thrown away."""
-        done = self.folder / "cluster.id"
+    def _format_once(self, java: list[str], cache: Path, on_progress: Progress) -> None:
+        """Format the storage unless a format has ended here before; what an interrupted one left is thrown away. The tool is a Java
+        program that runs for two seconds: what it made once is kept beside the jars, and the next storage is a copy under ids of its own.
+        """
+        done, made = self.folder / "cluster.id", self.folder / "log"
         if done.exists():
             return
         on_progress("formatting Kafka's storage")
-        shutil.rmtree(self.folder / "log", ignore_errors=True)
-        cluster_id = new_cluster_id()
+        shutil.rmtree(made, ignore_errors=True)
+        cluster_id, kept = new_uuid(), cache / f"formatted-{format_digest()}"
+        if kept.exists():
+            shutil.copytree(kept, made)
+            (made / "meta.properties").write_text(properties(identity_of_storage(cluster_id, new_uuid())), encoding="ascii")
+        else:
+            self._run_format(java, cluster_id)
+            _keep(made, kept)
+        done.write_text(cluster_id, encoding="ascii")
+
+    def _run_format(self, java: list[str], cluster_id: str) -> None:
         tool = [*java, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", "server.properties"]
         with process.open_log(self.log) as log:
             formatted = subprocess.run(
@@ -115,7 +129,6 @@ class Broker:
             )
         if formatted.returncode != 0:
             raise self._did_not_start(f"formatting its storage ended with {formatted.returncode}")
-        done.write_text(cluster_id, encoding="ascii")
 
     def _run(self, java: list[str], timeout_seconds: float) -> process.Identity:
         with process.open_log(self.log) as log:
@@ -166,7 +179,14 @@ def java_command(java: Path, jars: list[Path], options: Sequence[str] = ()) -> l
     return [str(java), HEAP, *options, UNPACKED_HERE, "-Dlog4j2.configurationFile=log4j2.properties", "-cp", names]
 
 
-def new_cluster_id() -> str:
+def _keep(made: Path, kept: Path) -> None:
+    """A copy for the next ones, all of it or none; where no cache can be written there is none."""
+    with suppress(OSError), tempfile.TemporaryDirectory(dir=kept.parent, prefix=".formatting-") as scratch:
+        shutil.copytree(made, Path(scratch) / "log")
+        os.rename(Path(scratch) / "log", kept)
+
+
+def new_uuid() -> str:
     """A random Kafka uuid: 16 bytes as URL-safe base64. One that begins with a dash would be read as an option."""
     while True:
         text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode("ascii").rstrip("=")

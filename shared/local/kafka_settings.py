@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from shared.local.ports import Ports
 
 NODE = 1
@@ -73,6 +75,16 @@ BEHAVIOUR = {
     "num.io.threads": "4",
     "background.threads": "4",
 }
+
+
+def identity_of_storage(cluster_id: str, directory_id: str) -> dict[str, str]:
+    """What formatting writes down of one storage, and of no other (`meta.properties`)."""
+    return {"cluster.id": cluster_id, "directory.id": directory_id, "node.id": str(NODE), "version": "1"}
+
+
+def format_digest() -> str:
+    """Of everything that formatting may read of the settings. Where a broker listens is not written down by it."""
+    return hashlib.sha256(properties(broker_settings(Ports(0, 0, 0))).encode()).hexdigest()[:16]
 
 
 def properties(settings: dict[str, str]) -> str:

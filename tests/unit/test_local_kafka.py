@@ -11,8 +11,8 @@ from shared.local import artifacts
 from shared.local.artifacts import Jar
 from shared.local.errors import JarRefused, JarsUnavailable, JavaUnusable, LockFileUnreadable
 from shared.local.java import find_java, major_version
-from shared.local.kafka import new_cluster_id
-from shared.local.kafka_settings import DAY_MS, broker_settings, properties
+from shared.local.kafka import Broker, new_uuid
+from shared.local.kafka_settings import BEHAVIOUR, DAY_MS, broker_settings, identity_of_storage, properties
 from shared.local.ports import Ports
 
 BYTES = b"the bytes of a jar"
@@ -194,6 +194,36 @@ def test_settings_become_lines_of_a_properties_file() -> None:
 
 
 def test_cluster_ids_are_kafka_uuids_that_no_tool_takes_for_an_option() -> None:
-    ids = [new_cluster_id() for _ in range(500)]
+    ids = [new_uuid() for _ in range(500)]
     assert all(len(cluster_id) == 22 and not cluster_id.startswith("-") for cluster_id in ids)
     assert len(set(ids)) == 500
+
+
+def test_a_storage_is_copied_from_one_of_the_same_settings_under_ids_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[str] = []
+
+    def formatted(self: Broker, java: list[str], cluster_id: str) -> None:
+        runs.append(cluster_id)
+        (self.folder / "log" / "__cluster_metadata-0").mkdir(parents=True)
+        (self.folder / "log" / "__cluster_metadata-0" / "0.checkpoint").write_bytes(b"features")
+        (self.folder / "log" / "meta.properties").write_text(properties(identity_of_storage(cluster_id, "first")), encoding="ascii")
+
+    monkeypatch.setattr(Broker, "_run_format", formatted)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+
+    def storage(name: str) -> dict[str, str]:
+        broker = Broker(tmp_path / name, Ports(20001, 20002, 20003), tmp_path / "ports.json")
+        broker.folder.mkdir()
+        broker._format_once(["java"], cache, lambda step: None)
+        assert (broker.folder / "log" / "__cluster_metadata-0" / "0.checkpoint").read_bytes() == b"features"
+        told = dict(line.split("=") for line in (broker.folder / "log" / "meta.properties").read_text(encoding="ascii").splitlines())
+        assert told["cluster.id"] == (broker.folder / "cluster.id").read_text(encoding="ascii")
+        return told
+
+    first, second = storage("first"), storage("second")
+    assert runs == [first["cluster.id"]], "the second was copied"
+    assert (first["directory.id"], first["node.id"], first["version"]) == ("first", "1", "1")
+    assert all(first[name] != second[name] for name in ("cluster.id", "directory.id"))
+    monkeypatch.setitem(BEHAVIOUR, "num.io.threads", "5")
+    assert runs == [first["cluster.id"], storage("other settings")["cluster.id"]]

@@ -20,7 +20,7 @@ Keep = Annotated[bool, typer.Option("--keep", help="Leave it running afterwards,
 
 
 def demo(
-    orders: Orders = None, count: Count = 400, seed: Seed = 1, keep: Keep = False, folder: Folder = DEFAULT_FOLDER, as_json: AsJson = False
+    orders: Orders = None, count: Count = 300, seed: Seed = 1, keep: Keep = False, folder: Folder = DEFAULT_FOLDER, as_json: AsJson = False
 ) -> None:
     """Show the whole flow on a real Kafka and a real Postgres, started for it: stock is received, orders are posted, allocation events
     arrive; then a restock, an adjustment and a cancel, and `earmark verify` proves the books. Exit status 0 when everything held."""

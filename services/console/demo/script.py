@@ -28,7 +28,7 @@ from shared.settings import Settings
 
 SILENCE_SECONDS = 30.0
 """The demo gives up when nothing at all was told for so long."""
-CUSTOMERS = 24
+CUSTOMERS = 32
 """So many order at once, each waiting for the decision on one order before the next."""
 QUIET_SECONDS = 0.25
 STORY_SECONDS = 15.0
