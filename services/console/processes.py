@@ -185,8 +185,11 @@ class Stack:
 
     def down(self) -> None:
         """Stop the services, then the private servers. Not running is fine."""
-        self._end([(path.stem, identity) for path in sorted(self.folder.glob("*.pid")) if (identity := process.recall(path))])
+        self._end_services()
         self.servers.stop()
+
+    def _end_services(self) -> None:
+        self._end([(path.stem, identity) for path in sorted(self.folder.glob("*.pid")) if (identity := process.recall(path))])
 
     def _end(self, alive: list[tuple[str, process.Identity]]) -> None:
         """All are asked before the first is waited for."""
@@ -200,7 +203,7 @@ class Stack:
 
     def clean(self) -> None:
         """Stop everything and remove the data of the private servers, ports and logs."""
-        self.down()
+        self._end_services()
         for path in [*self.folder.glob("logs/*.log"), self.folder / "services.json", *self.folder.glob("*.pid")]:
             path.unlink(missing_ok=True)
         if (self.folder / "logs").exists():

@@ -49,6 +49,7 @@ def _run(name: str) -> None:
         raise ServiceUnknown(f"name a service, {', '.join(APPLICATIONS)}, or one more of a kind, such as allocator-2")
     found = settings()
     logging.getLogger().setLevel(found.log_level)
+    gc.disable()  # what is imported stays, and to look for what does not took a tenth of it
     module = importlib.import_module(APPLICATIONS[kind])
     tune_collector(kind)
     uvloop.run(_serve(module.application(found), found, getattr(found, f"{kind}_port") if not copy else 0))
@@ -57,6 +58,7 @@ def _run(name: str) -> None:
 def tune_collector(kind: str) -> None:
     """For a process that serves: what is imported by now is never searched, what a batch makes seldom."""
     gc.freeze()
+    gc.enable()
     gc.set_threshold(*COLLECTOR_THRESHOLDS.get(kind, SPARING_THRESHOLDS))
 
 

@@ -140,10 +140,12 @@ class LocalStack:
                 self._stop(self.kafka, self.postgres)
 
     def clean(self) -> None:
-        """Stop both and remove their data and ports; other files of the folder stay."""
+        """End both, without their leave since their data goes as well, and remove that and their ports; other files of the folder stay."""
         if not self.data_folder.exists():
             return
         with self._exclusively():
+            self.kafka.kill()
+            self.postgres.stop("immediate")
             self._stop(self.kafka, self.postgres)
             self.postgres.remove()
             shutil.rmtree(self.kafka.folder, ignore_errors=True)
