@@ -80,7 +80,7 @@ async def test_the_history_of_a_record_tells_increases_decreases_and_releases(da
         await shop.say(order("1", {"A": 4}, version=2, wish=Wish.CLOSED, warehouses=("W1",)))
         await shop.outcome("1", "released")
         await shop.say(order("2", {"A": 2}, version=2, warehouses=("W1",)))
-        await until(service, "/stock/A/records/1", lambda found: found["allocated"] == 2)
+        await until(service, "/stock/A/records", lambda found: found["items"][0]["allocated"] == 2)
         await service.adjust("A", -1, "DAMAGED")
         moves = (await service.get("/stock/A/records/1/movements"))["items"]
         assert [(one["kind"], one["change"], one["released_units"], one["cause"]) for one in moves] == [

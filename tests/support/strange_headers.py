@@ -26,7 +26,7 @@ def spoiled(batch: bytes) -> bytes:
 
 async def say_strangely(kafka: str, topic: str, key: bytes, value: bytes, headers: Headers = (), partition: int = 0) -> int:
     """Write one record with such a header before its others; returns its offset."""
-    producer: Any = AIOKafkaProducer(**producer_settings(kafka))
+    producer: Any = AIOKafkaProducer(**producer_settings(kafka) | {"compression_type": None})
     await producer.start()
     try:
         batch = producer.create_batch()
