@@ -163,7 +163,7 @@ def encode(message: Any, *, key: str, envelope: Envelope, time: datetime, tracep
 
 
 def value_of(message: Any) -> bytes:
-    """One message as JSON. What it lacks is written as null: to leave it out took pydantic five times as long."""
+    """One message as JSON. What it lacks is written as null: to leave that out is pydantic's, which took twice as long."""
     return _to_json(message)
 
 
