@@ -1,4 +1,4 @@
-"""aiokafka asks for metadata ten times at once and then ten times a second, and so leaves a broker that comes back the processor to do it.
+"""aiokafka asks for metadata no more often than ten times a second, and so leaves a broker that comes back the processor to do it.
 
 Its reader and its producer ask again as soon as an answer names no leader for a partition of theirs, or as a connection is refused,
 without a pause (aiokafka 0.14: `Fetcher._fetch_requests_routine`, `Sender._sender_routine`). After an orderly stop of the broker every
@@ -8,41 +8,34 @@ needed up to twenty seconds to start instead of six.
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from aiokafka.client import AIOKafkaClient
 
 PAUSE_SECONDS = 0.1
-"""Between two questions of the same client, once it has asked so often at once; as long as `retry_backoff_ms` in our settings."""
-AT_ONCE = 10
-"""Questions without a pause, after a time without any: a client that looks at all our topics asks for one after the other."""
-_ask = AIOKafkaClient._metadata_update
+"""Between the end of one question and the next of the same client; as long as `retry_backoff_ms` in our settings."""
+
+_Ask = Callable[[Any, Any, Any], Awaitable[bool]]
 
 
-class _Pace:
-    """How many questions a client may ask without a pause: one more for every pause that passes."""
+def paced(ask: _Ask, pause: float = PAUSE_SECONDS) -> _Ask:
+    """The same question, put by one client no sooner than `pause` seconds after its answer to the last."""
+    answered: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
 
-    def __init__(self) -> None:
-        self._left, self._at = float(AT_ONCE), time.monotonic()
+    async def ask_when_due(client: Any, *of: Any) -> bool:
+        await asyncio.sleep(max(0.0, answered.get(client, 0.0) + pause - time.monotonic()))
+        try:
+            return await ask(client, *of)
+        finally:
+            answered[client] = time.monotonic()
 
-    def seconds(self) -> float:
-        """How long to wait for the next question, which is counted."""
-        now = time.monotonic()
-        self._left = min(AT_ONCE, self._left + (now - self._at) / PAUSE_SECONDS) - 1
-        self._at = now
-        return max(0.0, -self._left * PAUSE_SECONDS)
-
-
-_paces: WeakKeyDictionary[Any, _Pace] = WeakKeyDictionary()
-
-
-async def _ask_when_due(client: Any, *of: Any) -> bool:
-    await asyncio.sleep(_paces.setdefault(client, _Pace()).seconds())
-    updated: bool = await _ask(client, *of)
-    return updated
+    return ask_when_due
 
 
 def install() -> None:
-    """For every client of this process, also those that FastStream makes."""
-    AIOKafkaClient._metadata_update = _ask_when_due
+    """For every client of this process, also those that FastStream makes; a second call changes nothing."""
+    if not getattr(AIOKafkaClient, "_earmark_paced", False):
+        AIOKafkaClient._metadata_update = paced(AIOKafkaClient._metadata_update)
+        AIOKafkaClient._earmark_paced = True

@@ -135,7 +135,7 @@ async def _ends(bootstrap: str, partitions: set[TopicPartition]) -> Ends:
     consumer = AIOKafkaConsumer(**consumer_settings(bootstrap))
     try:
         await consumer.start()
-        consumer.assign(list(partitions))  # all topics are looked up at once: one after the other takes a tenth of a second each
+        consumer.assign(list(partitions))  # or aiokafka pauses a tenth of a second for each topic that it does not know yet
         ends: Ends = await consumer.end_offsets(list(partitions))
         return ends
     finally:
