@@ -7,7 +7,7 @@ it. Such a poll is done again by hand here. The record comes with the name escap
 
 import logging
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -100,6 +100,16 @@ class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no typ
                 log.warning(
                     "%s/%s@%s has a header whose name is not UTF-8, read as %r", record.topic, record.partition, record.offset, strange[0]
                 )
+
+
+def watch(consumer: Any, partitions: Collection[TopicPartition]) -> None:
+    """Take these partitions, besides those that it has, and read none of them before it is resumed. For whoever asks where they begin and
+    end: aiokafka pauses `retry_backoff_ms` for each topic that it is asked about and has not been given."""
+    had = consumer.assignment()
+    if had.issuperset(partitions):
+        return
+    consumer.assign([*{*had, *partitions}])
+    consumer.pause(*consumer.assignment())
 
 
 def records_in(batches: bytes, partition: TopicPartition) -> Iterator[Any]:

@@ -130,6 +130,14 @@ async def admin(bootstrap: str) -> AsyncIterator[Any]:
         await client.close()
 
 
+async def wake_group_coordinator(bootstrap: str) -> None:
+    """Let a new cluster begin to make the topic in which groups keep their offsets: that takes it more than a second, it begins when the
+    first coordinator is asked for, and a group can not form before. Raises KafkaUnreachable."""
+    async with admin(bootstrap) as client:
+        with contextlib.suppress(KafkaError):  # mostly that there is none yet
+            await client.find_coordinator("earmark")
+
+
 def partition_counts(stock: int, demand: int) -> dict[str, int]:
     """Topic name to its number of partitions."""
     return {topic.name: stock if topic.side == "stock" else demand for topic in TOPICS}

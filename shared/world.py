@@ -1,12 +1,14 @@
 """Kafka and Postgres belong together: what Postgres remembers of Kafka is checked at every start, and made at the first."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from time import monotonic
 
 import asyncpg
 
 from shared import database
-from shared.kafka import Copies, WorldChanged, check_world, create_topics, describe_world, partition_counts
+from shared.kafka import Copies, WorldChanged, check_world, create_topics, describe_world, partition_counts, wake_group_coordinator
 from shared.schemas.topics import TOPICS
 from shared.settings import Settings
 
@@ -18,21 +20,20 @@ async def prepare(settings: Settings) -> None:
     TooFewBrokers."""
     from shared.migrations import migrate  # services check and never prepare: they are spared Alembic
 
+    counts = partition_counts(settings.stock_partitions, settings.demand_partitions)
+    await wake_group_coordinator(settings.bootstrap)
+    await _make_topics(settings, counts)  # then Kafka makes their partitions while we make tables
     await migrate(settings.dsn)
-    connection = await database.hot_connection(settings.dsn, "earmark-prepare")
-    try:
-        counts = partition_counts(settings.stock_partitions, settings.demand_partitions)
-        remembered = await _remembered(connection)
-        check_world(remembered, _as_set(counts) | {"cluster id": remembered.get("cluster id", "")}, "settings")
-        check_world(remembered, await describe_world(settings.bootstrap), "Kafka")
-        await create_topics(settings.bootstrap, counts, Copies(settings.kafka_replication, settings.kafka_min_insync))
-        found = await describe_made(settings.bootstrap, counts)
-        check_world(_as_set(counts), found, "Kafka")
-        await connection.executemany(
-            "INSERT INTO platform.world (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", list(found.items())
-        )
-    finally:
-        await connection.close()
+    found = await describe_made(settings.bootstrap, counts)
+    check_world(_as_set(counts), found, "Kafka")
+    await _remember(settings, found)
+
+
+async def _make_topics(settings: Settings, counts: dict[str, int]) -> None:
+    remembered = await _remembered(settings)
+    check_world(remembered, _as_set(counts) | {"cluster id": remembered.get("cluster id", "")}, "settings")
+    check_world(remembered, await describe_world(settings.bootstrap), "Kafka")
+    await create_topics(settings.bootstrap, counts, Copies(settings.kafka_replication, settings.kafka_min_insync))
 
 
 async def describe_made(bootstrap: str, counts: dict[str, int]) -> dict[str, str]:
@@ -48,13 +49,7 @@ async def describe_made(bootstrap: str, counts: dict[str, int]) -> dict[str, str
 
 async def check(settings: Settings) -> None:
     """Refuse to start where Kafka, the settings and Postgres's memory differ. Raises WorldChanged."""
-    connection = await database.hot_connection(settings.dsn, "earmark-check")
-    try:
-        remembered = await _remembered(connection)
-    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-        remembered = {}
-    finally:
-        await connection.close()
+    remembered = await _remembered(settings)
     if not remembered:
         raise WorldChanged("Nothing was prepared in this database yet. Run `earmark migrate`, then start again.")
     counts = partition_counts(settings.stock_partitions, settings.demand_partitions)
@@ -62,8 +57,29 @@ async def check(settings: Settings) -> None:
     check_world(remembered, await describe_world(settings.bootstrap), "Kafka")
 
 
-async def _remembered(connection: asyncpg.Connection) -> dict[str, str]:
-    return {row["name"]: row["value"] for row in await connection.fetch("SELECT name, value FROM platform.world")}
+async def _remembered(settings: Settings) -> dict[str, str]:
+    """Empty where nothing was prepared yet."""
+    async with _connection(settings) as connection:
+        try:
+            return {row["name"]: row["value"] for row in await connection.fetch("SELECT name, value FROM platform.world")}
+        except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+            return {}
+
+
+async def _remember(settings: Settings, found: dict[str, str]) -> None:
+    async with _connection(settings) as connection:
+        await connection.executemany(
+            "INSERT INTO platform.world (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", list(found.items())
+        )
+
+
+@asynccontextmanager
+async def _connection(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
+    connection = await database.hot_connection(settings.dsn, "earmark-world")
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 def _as_set(counts: dict[str, int]) -> dict[str, str]:

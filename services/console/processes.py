@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import httpx
 
+from services.console import forked
 from services.console.errors import ConsoleError
 from shared.local import process
 from shared.local.ports import free_ports, is_free
@@ -68,6 +70,7 @@ class Stack:
         self.private = tuple(server for server, address in named.items() if not address)
         self.servers = LocalStack(self.folder, on_progress=on_progress, tied_to_parent=ephemeral, brief=brief, needed=self.private)
         self._started_here: dict[str, process.Identity] = {}
+        self._fork_server: forked.ForkServer | None = None
 
     # ---------------------------------------------------------------- what it is made of
 
@@ -117,6 +120,8 @@ class Stack:
             absent = [name for name in SERVICES if self.running(name) is None]
             for name in absent:
                 self._require_port(name)
+            if absent:
+                self.load()
             if self.private:
                 self.servers.start()
             found = self.settings()
@@ -124,9 +129,21 @@ class Stack:
             process.run(prepare(found))
             for name in absent:
                 self.start(name)
+            self._unload()
             for name in SERVICES:
                 self.await_ready(name)
             return self.addresses()
+
+    def load(self) -> None:
+        """Begin to import what the services are made of, so that `up` starts them at once. It ends with `up`, or with this process."""
+        if forked.AVAILABLE and self._fork_server is None:
+            with process.undisturbed():
+                self._fork_server = forked.ForkServer(os.environ | {"EARMARK_DATA": str(self.folder)})
+
+    def _unload(self) -> None:
+        if self._fork_server is not None:
+            self._fork_server.close()
+            self._fork_server = None
 
     @contextmanager
     def whole_or_nothing(self) -> Iterator[None]:
@@ -135,6 +152,7 @@ class Stack:
             yield
         except BaseException:
             with process.undisturbed():
+                self._unload()
                 self._end(list(self._started_here.items()))
                 self._started_here.clear()
                 self.servers.stop_own()
@@ -147,11 +165,16 @@ class Stack:
         (self.folder / "logs").mkdir(exist_ok=True)
         with process.undisturbed():
             with _environment(self.settings()), process.open_log(self._log(name)) as log:
-                child = process.spawn([sys.executable, "-m", "services.console.serve", name], log=log, folder=Path.cwd())
-            identity = self._started_here[name] = process.identity_of(child.pid)
+                identity = self._started_here[name] = process.identity_of(self._launch(name, log))
             self.servers.tie(name, identity)
             process.remember(self._pid_file(name), identity)
         return identity
+
+    def _launch(self, name: str, log: IO[bytes]) -> int:
+        """Process id of a new service with the environment of this moment."""
+        if self._fork_server is not None:
+            return self._fork_server.start(name, log.name, os.environ).pid
+        return process.spawn([sys.executable, "-m", "services.console.serve", name], log=log, folder=Path.cwd()).pid
 
     def _require_port(self, name: str) -> None:
         """Before anything is started: the service itself would say it in its log only, among other lines."""

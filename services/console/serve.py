@@ -4,6 +4,7 @@ import asyncio
 import gc
 import importlib
 import logging
+import os
 import sys
 
 import uvicorn
@@ -12,6 +13,7 @@ import uvloop
 from services.console.errors import ConsoleError
 from services.console.failures import sentence
 from services.console.leaving import leave
+from shared.partitions.crash import arm
 from shared.settings import Settings, settings
 from shared.world import check
 
@@ -47,6 +49,7 @@ def _run(name: str) -> None:
     kind, _, copy = name.partition("-")
     if kind not in APPLICATIONS:
         raise ServiceUnknown(f"name a service, {', '.join(APPLICATIONS)}, or one more of a kind, such as allocator-2")
+    arm(os.environ)
     found = settings()
     logging.getLogger().setLevel(found.log_level)
     gc.disable()  # what is imported stays, and to look for what does not took a tenth of it

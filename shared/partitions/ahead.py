@@ -12,7 +12,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from shared.consumer import Consumer
+from shared.consumer import Consumer, watch
 from shared.kafka import WorldChanged, consumer_settings, stop_client
 from shared.partitions.model import PartitionId
 from shared.schemas.topics import ALLOCATIONS, MOVEMENTS, OUTCOMES, RESERVATIONS, STOCK_LEVELS
@@ -67,14 +67,15 @@ class OutputTails:
             await stop_client(consumer)
 
     async def _read_tails(self, consumer: Any) -> list[Any]:
+        watch(consumer, self._outputs)
         begins, ends = await consumer.beginning_offsets(self._outputs), await consumer.end_offsets(self._outputs)
         left = [one for one in self._outputs if begins[one] < ends[one]]
-        consumer.assign(left)
         for one in left:
             consumer.seek(one, max(begins[one], ends[one] - TAIL_RECORDS))
+        consumer.resume(*left)
         records: list[Any] = []
         while left:
-            for some in (await consumer.getmany(timeout_ms=500)).values():
+            for some in (await consumer.getmany(*left, timeout_ms=500)).values():
                 records.extend(some)
             left = [one for one in left if await consumer.position(one) < ends[one]]
         return records

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from shared.consumer import Consumer
+from shared.consumer import Consumer, watch
 from shared.kafka import WorldChanged, consumer_settings, stop_client
 from shared.partitions.model import PartitionId, Position
 from shared.partitions.partition import digest
@@ -43,6 +43,7 @@ class Inspector:
     async def _look(self, newest: Mapping[TopicPartition, Position], older: Mapping[TopicPartition, Position]) -> None:
         async with self._lock:
             consumer = await self._open()
+            watch(consumer, {*newest, *older})
             begins = await consumer.beginning_offsets(list(newest))
             ends = await consumer.end_offsets(list(newest))
             for one, position in newest.items():
@@ -60,15 +61,17 @@ class Inspector:
 
     async def _compare(self, consumer: Any, positions: Mapping[TopicPartition, Position]) -> None:
         left = dict(positions)
-        async with asyncio.timeout(READ_SECONDS):
-            while left:
-                consumer.assign(list(left))
-                for one, position in left.items():
-                    consumer.seek(one, position.last_offset)
-                fetched = await consumer.getmany(timeout_ms=500, max_records=len(left))
-                for one, records in fetched.items():
-                    if records and one in left:
+        for one, position in left.items():
+            consumer.seek(one, position.last_offset)
+        consumer.resume(*left)
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                while left:
+                    fetched = await consumer.getmany(*left, timeout_ms=500)
+                    for one, records in fetched.items():
                         _check_same(one, left.pop(one), input_record(records[0]))
+        finally:
+            consumer.pause(*positions)
 
     async def close(self) -> None:
         """Stop the consumer."""

@@ -2,17 +2,16 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import IO
 
 import httpx
 
+from services.console.forked import ForkedService, ForkServer
 from shared.local.deathwatch import Deathwatch
 from shared.local.ports import free_ports
 from shared.local.process import identity_of
@@ -27,7 +26,7 @@ class Child:
     """One service in a process of its own. `url` is where it answers; `log` collects what it says."""
 
     name: str
-    process: subprocess.Popen[bytes]
+    process: ForkedService
     url: str
     log: Path
 
@@ -101,6 +100,12 @@ class Child:
         return self.process.wait(seconds)
 
 
+@cache
+def _fork_server() -> ForkServer:
+    """One for all tests of this process: most of what a service takes to start is its imports."""
+    return ForkServer(os.environ)
+
+
 @dataclass
 class Children:
     """Starts services and ends all of them. None outlives this process, even when that is killed."""
@@ -115,23 +120,18 @@ class Children:
         """Start one `orders`, `inventory` or `allocator`, on a port of its own. `crash`: `name:n` of a crash point. Does not wait."""
         (port,) = free_ports(1)
         name = f"{kind}-{len(self._started)}"
-        path = self.folder / f"{name}.log"
-        with path.open("ab") as log:
-            process = self._spawn(kind, log, {f"{kind}_port": port, "crash": crash, **settings})
-        child = Child(name, process, f"http://127.0.0.1:{port}", path)
+        log = self.folder / f"{name}.log"
+        process = _fork_server().start(kind, str(log), self._environment({f"{kind}_port": port, "crash": crash, **settings}))
+        child = Child(name, process, f"http://127.0.0.1:{port}", log)
         self._deathwatch.watch(name, identity_of(process.pid), signal.SIGKILL)
         self._started.append(child)
         return child
 
-    def _spawn(self, kind: str, log: IO[bytes], given: dict[str, object]) -> subprocess.Popen[bytes]:
+    def _environment(self, given: dict[str, object]) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("EARMARK_")}
         servers = {"kafka": self.settings.bootstrap, "postgres": self.settings.dsn, "api_key_pepper": self.settings.pepper.decode()}
         found: dict[str, object] = {**servers, **self.environment, **given}
-        own = {f"EARMARK_{name.upper()}": str(value) for name, value in found.items() if value != ""}
-        command = [sys.executable, "-m", "services.console.serve", kind]
-        return subprocess.Popen(
-            command, env=inherited | own, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
+        return inherited | {f"EARMARK_{name.upper()}": str(value) for name, value in found.items() if value != ""}
 
     def end(self) -> None:
         """Kill what still runs."""

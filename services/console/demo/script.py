@@ -119,6 +119,7 @@ def _start(stack: Stack, folder: Path, display: Display, facts: Facts) -> Addres
             done("removed what the last demo left")
     shutil.rmtree(folder, ignore_errors=True)
     with step(display, facts, "servers", "starting Kafka and Postgres") as done:
+        stack.load()
         stack.servers.start()
         done("Kafka and Postgres run, private to this demo, empty")
     with step(display, facts, "services", "starting orders, inventory and allocator") as done:
