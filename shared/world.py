@@ -21,19 +21,15 @@ async def prepare(settings: Settings) -> None:
     from shared.migrations import migrate  # services check and never prepare: they are spared Alembic
 
     counts = partition_counts(settings.stock_partitions, settings.demand_partitions)
-    await wake_group_coordinator(settings.bootstrap)
-    await _make_topics(settings, counts)  # then Kafka makes their partitions while we make tables
-    await migrate(settings.dsn)
-    found = await describe_made(settings.bootstrap, counts)
-    check_world(_as_set(counts), found, "Kafka")
-    await _remember(settings, found)
-
-
-async def _make_topics(settings: Settings, counts: dict[str, int]) -> None:
     remembered = await _remembered(settings)
+    await wake_group_coordinator(settings.bootstrap)
     check_world(remembered, _as_set(counts) | {"cluster id": remembered.get("cluster id", "")}, "settings")
     check_world(remembered, await describe_world(settings.bootstrap), "Kafka")
     await create_topics(settings.bootstrap, counts, Copies(settings.kafka_replication, settings.kafka_min_insync))
+    await migrate(settings.dsn)  # while Kafka makes the partitions
+    found = await describe_made(settings.bootstrap, counts)
+    check_world(_as_set(counts), found, "Kafka")
+    await _remember(settings, found)
 
 
 async def describe_made(bootstrap: str, counts: dict[str, int]) -> dict[str, str]:

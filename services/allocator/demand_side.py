@@ -19,7 +19,6 @@ from shared.metrics import PARTITION_FORGOTTEN
 from shared.partitions.model import InputRecord, PartitionId, Send
 from shared.partitions.partition import Halted
 from shared.schemas.events import AllocationChanged, AllocationRunChanged, Demand, DemandEvent, OrderChanged
-from shared.schemas.quick import quick
 from shared.schemas.topics import ALLOCATIONS, ORDERS, OUTCOMES, RESERVATIONS
 from shared.schemas.values import MAX_UNITS, DemandKind, merchant_of
 from shared.schemas.wire import BadRecord, decode, traceparent_in, type_header
@@ -30,7 +29,6 @@ _ACCEPTED = {
 }
 _OURS = f"{DemandKind.SALES_ORDER.value}/"
 _ALLOCATIONS, _RESERVATIONS = ALLOCATIONS.name, RESERVATIONS.name
-_made = quick(Send)
 DUE_AT_ONCE = 500
 """Deadlines taken in one batch; after an outage all are due, and the next batch goes on with those that are left."""
 
@@ -237,8 +235,8 @@ def _demands_of(messages: Iterable[DemandEvent | Trace]) -> dict[str, None]:
 
 def _send(message: Any, traces: Mapping[str, str]) -> Send:
     if isinstance(message, AllocationChanged):
-        return _made(topic=_ALLOCATIONS, key=message.demand, message=message, traceparent=traces.get(message.demand))
-    return _made(topic=_RESERVATIONS, key=f"{message.merchant}/{message.sku}", message=message)
+        return Send(topic=_ALLOCATIONS, key=message.demand, message=message, traceparent=traces.get(message.demand))
+    return Send(topic=_RESERVATIONS, key=f"{message.merchant}/{message.sku}", message=message)
 
 
 def _traces(messages: Iterable[Any], traceparent: str) -> list[Trace]:

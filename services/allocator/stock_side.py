@@ -21,7 +21,6 @@ from services.allocator.core.stock.state import SkuStock, reservation_of, sku_of
 from services.allocator.store.stock_ports import StockStorage
 from shared.partitions.model import InputRecord, PartitionId, Send
 from shared.schemas.commands import AdjustStock, ReceiveStock, StockCommand
-from shared.schemas.quick import quick
 from shared.schemas.topics import INVENTORY, RESERVATIONS
 from shared.schemas.wire import decode, type_header
 
@@ -44,7 +43,6 @@ _ACCEPTED = {
 }
 __all__ = ["StockSettings", "StockSide"]
 NEVER = datetime.min.replace(tzinfo=UTC)
-_send = quick(Send)
 _LEVELS_DUE = Deadline("levels", LEVELS)
 
 
@@ -97,7 +95,7 @@ class StockSide:
         self._draft = fold.draft
         self._note_deadlines(fold.draft)
         self._announced = await self._announce(fold, now)
-        return [_send(topic=topic, key=key, message=message) for _, topic, key, message in fold.sends()]
+        return [Send(topic=topic, key=key, message=message) for _, topic, key, message in fold.sends()]
 
     async def save(self) -> None:
         """See the port."""

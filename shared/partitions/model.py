@@ -1,10 +1,10 @@
 """The values that a state partition stores and passes around."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from shared.schemas.message import Value
 from shared.schemas.wire import Record
 
 
@@ -18,8 +18,7 @@ class PartitionId(NamedTuple):
         return f"{self.side}/{self.number}"
 
 
-@dataclass(frozen=True, slots=True)
-class InputRecord:
+class InputRecord(Value, frozen=True):
     """One record as it was read, undecoded."""
 
     topic: str
@@ -31,8 +30,7 @@ class InputRecord:
     headers: tuple[tuple[str, bytes | None], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Value, frozen=True):
     """Where reading of one input goes on, and the last record applied: read again and compared at takeover, because a topic that was
     deleted and made anew looks the same by name. `last_digest` is over key and value."""
 
@@ -42,8 +40,7 @@ class Position:
     last_digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionRow:
+class PartitionRow(Value, frozen=True):
     """The one row of a state partition: its fence and its memory of how far it is."""
 
     partition: PartitionId
@@ -62,8 +59,7 @@ class PartitionRow:
         return f"{self.partition}/{self.incarnation}"
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Value, frozen=True):
     """What one batch did, for replay and for settling a lost answer to COMMIT by its own token."""
 
     batch_no: int
@@ -77,8 +73,7 @@ class Batch:
     code_version: str
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
+class OutboxRow(Value, frozen=True):
     """Everything that one batch says to one destination partition, encoded, with its range of sequence numbers."""
 
     batch_no: int
@@ -89,8 +84,7 @@ class OutboxRow:
     records: tuple[Record, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(Value, frozen=True):
     """A record of others that could not be read or was refused, kept whole."""
 
     record: InputRecord
@@ -98,8 +92,7 @@ class DeadLetter:
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Value, frozen=True):
     """A message that a decision sends. `key` decides the destination partition. `order` sorts the sends of one batch, so that they do
     not depend on what was cached: (index of the command, counter). `traceparent`: the trace that it belongs to; for public events only."""
 

@@ -8,7 +8,7 @@ No clock, no Kafka, no Postgres of its own: the store, the side and the caller b
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from shared.partitions.crash import crash_point
 from shared.partitions.model import Batch, DeadLetter, InputRecord, OutboxRow, PartitionId, PartitionRow, Position, Send
 from shared.partitions.outbox import outbox_of
 from shared.partitions.ports import PartitionStore, Side
+from shared.schemas.message import Value
 from shared.schemas.topics import BY_NAME, DEAD_LETTERS
 from shared.schemas.wire import BadRecord, envelope_of, header_map, require_partition
 
@@ -34,8 +35,7 @@ class Limits:
     backlog: int = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(Value, frozen=True):
     record: InputRecord
     messages: tuple[Any, ...]
     mark: tuple[str, str, int] | None = None
@@ -192,7 +192,7 @@ class StatePartition:
         self._marks.update(marks)
         self.out_sequence = last
         self.decided_messages, self.dead_letters = len(messages), len(dead)
-        self.row = replace(row, batch_no=batch_no, logical_time=now, positions=positions, out_sequence=last)
+        self.row = row.but(batch_no=batch_no, logical_time=now, positions=positions, out_sequence=last)
         return outbox
 
     def _fresh(self, taken: Sequence[_Waiting]) -> tuple[list[Any], dict[tuple[str, str], int]]:

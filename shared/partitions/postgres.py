@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
+from msgspec import structs
 
 from shared.partitions.framing import frame, unframe
 from shared.partitions.model import Batch, DeadLetter, OutboxRow, PartitionId, PartitionRow, Position
@@ -132,7 +132,7 @@ class PostgresPartitionStore:
 
     async def advance(self, epoch: int, batch_no: int, positions: Mapping[str, Position], published_sequence: int) -> datetime:
         """See the port."""
-        stored = json.dumps({topic: asdict(position) for topic, position in positions.items()})
+        stored = json.dumps({topic: structs.asdict(position) for topic, position in positions.items()})
         now: datetime | None = await self.connection.fetchval(_ADVANCE, *self._partition, epoch, batch_no, stored, published_sequence)
         if now is None:
             raise FenceLost(f"{self._partition}: expected epoch {epoch} and batch {batch_no}")

@@ -12,6 +12,7 @@ from sqlalchemy import ARRAY, Integer, LargeBinary, SmallInteger, Text, TextClau
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.relay.packing import Parts, pack, unpack
+from shared.schemas.message import Value
 from shared.schemas.wire import MAX_VALUE_BYTES, Envelope, Headers, Record, headers, partition_of, value_of
 
 ROW_RECORDS = 500
@@ -26,8 +27,7 @@ class MessageTooLarge(Exception):
     """The event would not fit into one Kafka record. Send fewer lines in one document."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(Value, frozen=True):
     """One message of one entity. `key` decides the Kafka partition, `entity` the order in which records are published. `traceparent`: the
     trace in which it was asked for, passed on in the headers."""
 

@@ -5,17 +5,16 @@ partitions on `earmark.reservations` and are numbered by the demand side: `attem
 (demand, SKU, alternative): a lower attempt is refused, an equal one answered with the present result, a higher one supersedes.
 """
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta
 from pydantic import Field
 
+from shared.schemas.message import Message, Part
 from shared.schemas.values import (
     MAX_LINES,
     MAX_UNITS,
     MAX_WAREHOUSES,
-    STRICT,
     AdjustmentReason,
     Alternative,
     Bin,
@@ -38,12 +37,9 @@ from shared.schemas.values import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiveStock:
+class ReceiveStock(Message, frozen=True, kw_only=True):
     """Put units on a stock record; the record is made if there is none. A rise."""
 
-    __pydantic_config__ = STRICT
-    type: Literal["receive_stock"] = "receive_stock"
     command_id: CommandId
     merchant: Merchant
     sku: Sku
@@ -57,12 +53,9 @@ class ReceiveStock:
     issued_at: Time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdjustStock:
+class AdjustStock(Message, frozen=True, kw_only=True):
     """Change what a stock record has on hand, up or down, for one of the eight reasons (003-26). Never below zero on hand."""
 
-    __pydantic_config__ = STRICT
-    type: Literal["adjust_stock"] = "adjust_stock"
     command_id: CommandId
     merchant: Merchant
     sku: Sku
@@ -76,15 +69,12 @@ class AdjustStock:
     issued_at: Time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReserveLine:
+class ReserveLine(Message, frozen=True, kw_only=True):
     """Reserve one line on its own (partial fill, whole lines), or lower an allocated all-or-nothing demand (`reduce`: cannot fail).
 
     Adopts what older attempts of the demand hold at this SKU. `warehouses` in order; at least one.
     """
 
-    __pydantic_config__ = STRICT
-    type: Literal["reserve_line"] = "reserve_line"
     demand: DemandId
     merchant: Merchant
     sku: Sku
@@ -101,31 +91,26 @@ class ReserveLine:
     demanded_at: Time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChainStop:
+class ChainStop(Part, frozen=True, kw_only=True):
     """One stop of a chain: a SKU and what is needed of it."""
 
-    __pydantic_config__ = STRICT
     sku: Sku
     units: Units
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReserveChain:
+class ReserveChain(Message, frozen=True, kw_only=True):
     """All or nothing: reserve at `stops[stop]`, pending, and pass the message on to the next; the stops are sorted by SKU.
 
     `alternative` is the one warehouse that this chain draws on. `sticky` and `overtaken` belong to fairness (a rule). `started_at`: when
     its attempt began, so that one which was on its way for longer than tombstones are kept is known for what it is.
     """
 
-    __pydantic_config__ = STRICT
-    type: Literal["reserve_chain"] = "reserve_chain"
     demand: DemandId
     merchant: Merchant
     alternative: Warehouse
     attempt: Version
     stop: Count
-    stops: Annotated[tuple[ChainStop, ...], Field(min_length=1, max_length=MAX_LINES)]
+    stops: Annotated[tuple[ChainStop, ...], Field(min_length=1, max_length=MAX_LINES), Meta(min_length=1, max_length=MAX_LINES)]
     strategy: Strategy = Strategy.FEFO
     priority: Priority
     demanded_at: Time
@@ -143,12 +128,9 @@ class ReserveChain:
         return self.stops[self.stop].sku
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
+class Release(Message, frozen=True, kw_only=True):
     """Free what the demand holds at the SKU under this or an older attempt, and take it out of the queue. Always writes the row."""
 
-    __pydantic_config__ = STRICT
-    type: Literal["release"] = "release"
     demand: DemandId
     merchant: Merchant
     sku: Sku
@@ -156,12 +138,9 @@ class Release:
     attempt: Version
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReturnBaton:
+class ReturnBaton(Message, frozen=True, kw_only=True):
     """Give a baton back. `served`: the attempt it started succeeded (true), failed (false), or none was made (null)."""
 
-    __pydantic_config__ = STRICT
-    type: Literal["return_baton"] = "return_baton"
     demand: DemandId
     merchant: Merchant
     sku: Sku
@@ -171,12 +150,9 @@ class ReturnBaton:
     served: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Activate:
+class Activate(Message, frozen=True, kw_only=True):
     """The whole chain succeeded: the pending reservation becomes active."""
 
-    __pydantic_config__ = STRICT
-    type: Literal["activate"] = "activate"
     demand: DemandId
     merchant: Merchant
     sku: Sku
@@ -184,12 +160,9 @@ class Activate:
     attempt: Version
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MarkPicking:
+class MarkPicking(Message, frozen=True, kw_only=True):
     """Mark the reservation as being picked. Always answered: confirmed, or refused when flagged, waiting or empty."""
 
-    __pydantic_config__ = STRICT
-    type: Literal["mark_picking"] = "mark_picking"
     demand: DemandId
     merchant: Merchant
     sku: Sku
@@ -198,12 +171,9 @@ class MarkPicking:
     mark: Version
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnmarkPicking:
+class UnmarkPicking(Message, frozen=True, kw_only=True):
     """Take the mark off again."""
 
-    __pydantic_config__ = STRICT
-    type: Literal["unmark_picking"] = "unmark_picking"
     demand: DemandId
     merchant: Merchant
     sku: Sku
@@ -212,12 +182,9 @@ class UnmarkPicking:
     mark: Version
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Consume:
+class Consume(Message, frozen=True, kw_only=True):
     """Take the reserved units off hand: they have left. Refused where unmarked or flagged: never more than is on hand."""
 
-    __pydantic_config__ = STRICT
-    type: Literal["consume"] = "consume"
     demand: DemandId
     merchant: Merchant
     sku: Sku
@@ -226,12 +193,9 @@ class Consume:
     command: Version
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forget:
+class Forget(Message, frozen=True, kw_only=True):
     """The demand ended long ago: remove the row, which holds nothing and has been a tombstone since. Always answered `forgotten`."""
 
-    __pydantic_config__ = STRICT
-    type: Literal["forget"] = "forget"
     demand: DemandId
     merchant: Merchant
     sku: Sku

@@ -4,16 +4,14 @@
 `earmark.outcomes`; the others are public and are what the allocator promises to tell.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from msgspec import Meta
 from pydantic import Field
 
+from shared.schemas.message import Message, Part
 from shared.schemas.values import (
     MAX_LINES,
-    MAX_WAREHOUSES,
-    STRICT,
     Alternative,
     Bin,
     CommandId,
@@ -22,39 +20,37 @@ from shared.schemas.values import (
     Fill,
     Identifier,
     Label,
-    Line,
+    Lines,
     Lot,
     Merchant,
     Piece,
     Priority,
     Sku,
     Strategy,
+    Tags,
     Text,
     Time,
     Units,
     Version,
     Warehouse,
+    Warehouses,
     Wish,
 )
 
 # ---------------------------------------------------------------- why a line could not be reserved
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
+class Holder(Part, frozen=True, kw_only=True):
     """A demand that holds units of the SKU."""
 
-    __pydantic_config__ = STRICT
     demand: DemandId
     units: Units
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remedy:
+class Remedy(Part, frozen=True, kw_only=True):
     """One action that would help. `receive`: bring `units` into `warehouse`. `release`: have `demand` give its units back.
     `lift_hold`, `allow_warehouse`: free held units, or let the line draw on `warehouse`, where `units` are free."""
 
-    __pydantic_config__ = STRICT
     action: Literal["receive", "release", "lift_hold", "allow_warehouse"]
     units: Units
     warehouse: Warehouse | None = None
@@ -62,8 +58,7 @@ class Remedy:
     record: Version | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shortage:
+class Shortage(Part, frozen=True, kw_only=True):
     """Why `missing_units` of a line could not be reserved, at ledger version `ledger_version` of the SKU.
 
     Sums over the SKU: on hand in the line's warehouses, and of that held, expired, allocated, claimed (free, but about to go to
@@ -71,7 +66,6 @@ class Shortage:
     `remedies`: the smallest set of actions that would make it succeed, `exact` up to four actions, greedy beyond.
     """
 
-    __pydantic_config__ = STRICT
     missing_units: Units
     on_hand_units: Count
     held_units: Count
@@ -88,16 +82,13 @@ class Shortage:
 # ---------------------------------------------------------------- inside the allocator
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Message, frozen=True, kw_only=True):
     """The present result of one (demand, SKU, alternative), from the stock side. Higher (attempt, version) wins.
 
     `complete`: the last stop of a chain succeeded. `short`: a stop found too little, and the demand waits there.
     `picking_refused`, `consumption_refused`: about the mark or command numbered `about`.
     """
 
-    __pydantic_config__ = STRICT
-    type: Literal["outcome"] = "outcome"
     demand: DemandId
     merchant: Merchant
     sku: Sku
@@ -116,12 +107,9 @@ class Outcome:
     shortage: Shortage | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wake:
+class Wake(Message, frozen=True, kw_only=True):
     """Stock rose and would serve this waiting all-or-nothing demand. The baton must come back."""
 
-    __pydantic_config__ = STRICT
-    type: Literal["wake"] = "wake"
     demand: DemandId
     merchant: Merchant
     sku: Sku
@@ -132,12 +120,9 @@ class Wake:
     overtaken: Count = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forgotten:
+class Forgotten(Message, frozen=True, kw_only=True):
     """The stock side has no row of this (demand, SKU, alternative) any more; this is the last that it says of it."""
 
-    __pydantic_config__ = STRICT
-    type: Literal["forgotten"] = "forgotten"
     demand: DemandId
     merchant: Merchant
     sku: Sku
@@ -148,51 +133,43 @@ class Forgotten:
 # ---------------------------------------------------------------- demands, from the services that own them
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
+class Demand(Part, frozen=True, kw_only=True):
     """What the allocator needs to know of anything that wants stock: one entity, whole, at one version. Higher version wins.
 
     `fill`, `strategy`: null lets the allocator's policy decide. `warehouses` in order of preference; empty: any, by policy.
     """
 
-    __pydantic_config__ = STRICT
     id: DemandId
     merchant: Merchant
     version: Version
     wish: Wish
-    lines: Annotated[tuple[Line, ...], Field(min_length=1, max_length=MAX_LINES), Meta(min_length=1, max_length=MAX_LINES)]
+    lines: Lines
     fill: Fill | None = None
     strategy: Strategy | None = None
     priority: Priority = 0
     demanded_at: Time
-    warehouses: Annotated[tuple[Warehouse, ...], Field(max_length=MAX_WAREHOUSES), Meta(max_length=MAX_WAREHOUSES)] = ()
+    warehouses: Warehouses = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderChanged:
+class OrderChanged(Message, frozen=True, kw_only=True):
     """A sales order, whole, after a change. `demand` is what the allocator reads; the rest is for everyone else and for rules."""
 
-    __pydantic_config__ = STRICT
-    type: Literal["order_changed"] = "order_changed"
     demand: Demand
     number: Text
     status: Literal["awaiting_fulfillment", "processing", "shipped", "dropshipped", "canceled"]
     channel: Text = ""
     country: Text = ""
     receiver: Text = ""
-    tags: Annotated[tuple[Text, ...], Field(max_length=50), Meta(max_length=50)] = ()
+    tags: Tags = ()
     value_minor_units: Count | None = None
     currency: Text = ""
     changed_at: Time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AllocationRunChanged:
+class AllocationRunChanged(Message, frozen=True, kw_only=True):
     """How far a bulk run of orders is: `ended` have been decided, `refused` could not be told to. It is over when both make `total`.
     Higher version wins."""
 
-    __pydantic_config__ = STRICT
-    type: Literal["allocation_run_changed"] = "allocation_run_changed"
     merchant: Merchant
     run: Identifier
     version: Version
@@ -210,12 +187,10 @@ DemandEvent = OrderChanged | Outcome | Wake | Forgotten
 # ---------------------------------------------------------------- what the allocator tells everyone
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AllocatedLine:
+class AllocatedLine(Part, frozen=True, kw_only=True):
     """One line of a demand as the allocator sees it. wanted = reserved + waiting + consumed once its attempt has ended;
     `flagged_units` of the reserved ones have no stock behind them any more."""
 
-    __pydantic_config__ = STRICT
     sku: Sku
     wanted_units: Units
     reserved_units: Count
@@ -226,16 +201,13 @@ class AllocatedLine:
     shortage: Shortage | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AllocationChanged:
+class AllocationChanged(Message, frozen=True, kw_only=True):
     """What came of a demand. `version` rises with every event of the demand: readers keep the highest.
 
     `demand_version`: the version of the demand that this answers. `picking`: none; asked (the marks are under way); confirmed (all
     marked: processing may start); refused (with `refusal`). `refusal` says why and what helps when picking or consumption was refused.
     """
 
-    __pydantic_config__ = STRICT
-    type: Literal["allocation_changed"] = "allocation_changed"
     demand: DemandId
     merchant: Merchant
     version: Version
@@ -248,12 +220,9 @@ class AllocationChanged:
     decided_at: Time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StockMoved:
+class StockMoved(Message, frozen=True, kw_only=True):
     """A stock command was posted: what a stock record had on hand before and after. `record_version` rises with every movement."""
 
-    __pydantic_config__ = STRICT
-    type: Literal["stock_moved"] = "stock_moved"
     command_id: CommandId
     merchant: Merchant
     sku: Sku
@@ -273,12 +242,9 @@ class StockMoved:
     moved_at: Time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StockCommandRefused:
+class StockCommandRefused(Message, frozen=True, kw_only=True):
     """A stock command was refused, for good: the same command id gets the same answer for ever."""
 
-    __pydantic_config__ = STRICT
-    type: Literal["stock_command_refused"] = "stock_command_refused"
     command_id: CommandId
     merchant: Merchant
     sku: Sku
@@ -288,11 +254,9 @@ class StockCommandRefused:
     refused_at: Time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WarehouseLevel:
+class WarehouseLevel(Part, frozen=True, kw_only=True):
     """Sums over the stock records of a SKU in one warehouse. Available is the sum of each record's own, none netted (R18)."""
 
-    __pydantic_config__ = STRICT
     warehouse: Warehouse
     on_hand_units: Count
     held_units: Count
@@ -300,12 +264,9 @@ class WarehouseLevel:
     available_units: Count
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StockLevelChanged:
+class StockLevelChanged(Message, frozen=True, kw_only=True):
     """The levels of one SKU at one ledger version: readers keep the highest. Compacted topic; announced again from time to time."""
 
-    __pydantic_config__ = STRICT
-    type: Literal["stock_level_changed"] = "stock_level_changed"
     merchant: Merchant
     sku: Sku
     ledger_version: Version

@@ -12,9 +12,11 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from msgspec import Meta
-from pydantic import AwareDatetime, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
+from pydantic import AwareDatetime, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
+
+from shared.schemas.message import Part
 
 MAX_UNITS = 1_000_000_000
 MAX_LINES = 1_000
@@ -23,9 +25,6 @@ MAX_TEXT = 500
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 """Times are from the first on and before the second: years that survive a change of the time zone. The year 1 at +23:00 is no time in
 UTC."""
-
-STRICT = ConfigDict(strict=True, extra="forbid")
-"""pydantic configuration of every message: no coercion (`true` is not 1, `5.0` is not 5), no unknown field."""
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$")]
 Merchant = Identifier
@@ -81,6 +80,10 @@ Time = Annotated[
 """With an offset."""
 Day = Annotated[date, _Written("^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "2026-11-21")]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT, pattern=r"^[^\x00]*$")]
+
+
+Warehouses = Annotated[tuple[Warehouse, ...], Field(max_length=MAX_WAREHOUSES), Meta(max_length=MAX_WAREHOUSES)]
+"""In order of preference."""
 
 
 class DemandKind(StrEnum):
@@ -147,11 +150,9 @@ class AdjustmentReason(StrEnum):
     DISPOSAL_TRANSFER_IN = "DISPOSAL_TRANSFER_IN"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
+class Piece(Part, frozen=True, kw_only=True):
     """Units on one stock record: where what was reserved lies. `record` numbers the stock record within its SKU, from 1."""
 
-    __pydantic_config__ = STRICT
     record: Version
     warehouse: Warehouse
     bin: Bin
@@ -160,14 +161,16 @@ class Piece:
     units: Units
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Line(Part, frozen=True, kw_only=True):
     """Units of one SKU that a demand wants. `warehouses` in order of preference; empty: as the demand says."""
 
-    __pydantic_config__ = STRICT
     sku: Sku
     units: Units
-    warehouses: Annotated[tuple[Warehouse, ...], Field(max_length=MAX_WAREHOUSES), Meta(max_length=MAX_WAREHOUSES)] = ()
+    warehouses: Warehouses = ()
+
+
+Lines = Annotated[tuple[Line, ...], Field(min_length=1, max_length=MAX_LINES), Meta(min_length=1, max_length=MAX_LINES)]
+Tags = Annotated[tuple[Text, ...], Field(max_length=50), Meta(max_length=50)]
 
 
 def pattern_of(identifier: Any) -> re.Pattern[str]:

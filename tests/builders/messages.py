@@ -1,7 +1,6 @@
 """Any message of the published language: Hypothesis strategies made from the messages' own types, so that a new field or a new
 message is tried without a line here."""
 
-from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
 from functools import cache
@@ -10,11 +9,13 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from annotated_types import Ge, Le, MaxLen, MinLen
 from hypothesis import strategies as st
+from msgspec.structs import fields
 from pydantic import AwareDatetime, StringConstraints
 from pydantic.fields import FieldInfo
 
 from shared.schemas import wire
 from shared.schemas.commands import ReserveChain
+from shared.schemas.message import Part
 
 Strategy = st.SearchStrategy[Any]
 MOST_ITEMS = 4
@@ -67,7 +68,7 @@ def _composed(kind: Any) -> Strategy:
         return st.one_of(*map(_value, get_args(kind)))
     if isinstance(kind, type) and issubclass(kind, Enum):
         return st.sampled_from(kind)
-    assert is_dataclass(kind), f"no strategy for {kind}"
+    assert issubclass(kind, Part), f"no strategy for {kind}"
     return _message(kind)
 
 

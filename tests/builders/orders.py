@@ -1,6 +1,5 @@
 """Orders in the states that tests start from, made by the commands and answers that lead there."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -102,7 +101,7 @@ def answered(order: Order, answer: AllocationChanged) -> Order:
     projected = project(order.standing, answer)
     if projected is None:
         return order
-    known = replace(order, standing=projected.standing, allocated_lines=tuple(map(line_allocation, answer.lines)))
+    known = order.but(standing=projected.standing, allocated_lines=tuple(map(line_allocation, answer.lines)))
     return apply(known, projected.transition, answer, LATER).order if projected.transition else known
 
 

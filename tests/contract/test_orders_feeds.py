@@ -4,7 +4,6 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -182,7 +181,7 @@ async def test_a_batch_that_comes_again_makes_no_second_dead_letter(orders: Orde
 async def test_a_channel_does_not_edit_an_order_that_was_split_here(orders: Orders) -> None:
     await orders.take_in(intake("A-1", 1, units=3))
     answer = await orders.answer_of("A-1", "partially_allocated")
-    await orders.hand_over([replace(answer, lines=(replace(answer.lines[0], reserved_units=2, waiting_units=1),))])
+    await orders.hand_over([answer.but(lines=(answer.lines[0].but(reserved_units=2, waiting_units=1),))])
     await orders.post("/orders/A-1/split", {"number": "A-1-B"})
     await orders.take_in(intake("A-1", 2, units=3, receiver="Ada"))
     assert [letter["field"] for letter in await _letters(orders)] == ["number"]
@@ -276,7 +275,7 @@ async def test_two_processes_that_read_the_same_answers_make_one_transition(data
 async def test_answers_about_other_kinds_of_demand_are_none_of_our_business(orders: Orders) -> None:
     await orders.made("A-1")
     answer = await orders.answer_of("A-1", "allocated")
-    await orders.hand_over([replace(answer, demand="work-order/acme/A-1"), replace(answer, demand="outbound-order/acme/A-1")])
+    await orders.hand_over([answer.but(demand="work-order/acme/A-1"), answer.but(demand="outbound-order/acme/A-1")])
     assert (await orders.get("/orders/A-1"))["allocation_status"] == "unallocated"
     assert await _letters(orders) == []
 
@@ -284,7 +283,7 @@ async def test_answers_about_other_kinds_of_demand_are_none_of_our_business(orde
 async def test_an_answer_about_an_order_that_is_not_here_is_kept(orders: Orders) -> None:
     await orders.made("A-1")
     answer = await orders.answer_of("A-1", "allocated")
-    await orders.hand_over([replace(answer, demand="sales-order/acme/A-2"), answer])
+    await orders.hand_over([answer.but(demand="sales-order/acme/A-2"), answer])
     (letter,) = await _letters(orders)
     assert (letter["topic"], letter["field"]) == (ALLOCATIONS.name, "demand")
     assert (await orders.get("/orders/A-1"))["allocation_status"] == "allocated"
@@ -307,9 +306,9 @@ async def test_an_unreadable_answer_is_kept_and_the_others_are_folded(orders: Or
 async def test_the_explanation_of_a_shortage_is_shown_with_the_line(orders: Orders) -> None:
     await orders.made("A-1", {"CUP": 2, "POT": 1})
     answer = await orders.answer_of("A-1", "partially_allocated")
-    first = replace(answer.lines[0], reserved_units=2, waiting_units=0)
-    second = replace(answer.lines[1], waiting_units=1, shortage=SHORTAGE)
-    await orders.hand_over([replace(answer, lines=(first, second))])
+    first = answer.lines[0].but(reserved_units=2, waiting_units=0)
+    second = answer.lines[1].but(waiting_units=1, shortage=SHORTAGE)
+    await orders.hand_over([answer.but(lines=(first, second))])
     found = await orders.get("/orders/A-1")
     assert found["allocation_status"] == "partially_allocated"
     assert [line["waiting_units"] for line in found["lines"]] == [0, 1]

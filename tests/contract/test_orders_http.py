@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -369,8 +368,8 @@ async def _partial(orders: Orders, number: str) -> None:
     await orders.made(number, {"CUP": 3, "POT": 1, "JUG": 4}, priority=-2, demanded_at="2026-11-01T00:00:00Z")
     answer = await orders.answer_of(number, "partially_allocated")
     had = {"CUP": 2, "POT": 1, "JUG": 0}
-    told = [replace(line, reserved_units=had[line.sku], waiting_units=line.wanted_units - had[line.sku]) for line in answer.lines]
-    await orders.hand_over([replace(answer, lines=tuple(told))])
+    told = [line.but(reserved_units=had[line.sku], waiting_units=line.wanted_units - had[line.sku]) for line in answer.lines]
+    await orders.hand_over([answer.but(lines=tuple(told))])
 
 
 @pytest.mark.accept("002-13", "002-23")

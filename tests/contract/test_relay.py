@@ -10,7 +10,6 @@ import signal
 import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -312,7 +311,7 @@ async def stored(pool: AsyncEngine) -> list[tuple[int, list[Record]]]:
 
 async def test_a_record_is_numbered_by_its_row_and_names_its_service_and_its_trace(pool: AsyncEngine) -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    outgoing = [_message("E1", 1), replace(_message("E1", 2), traceparent=trace), replace(_message("E1", 3), traceparent=trace)]
+    outgoing = [_message("E1", 1), _message("E1", 2).but(traceparent=trace), _message("E1", 3).but(traceparent=trace)]
     async with pool.begin() as connection:
         await OUTBOX.append(connection, NOW, *outgoing[:2])
         await OUTBOX.append(connection, NOW, *outgoing[2:])

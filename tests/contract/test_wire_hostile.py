@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.schemas import wire
+from shared.schemas.message import Part
 from shared.schemas.wire import BadRecord, Envelope, decode, envelope_of, header_map, packs, traceparent_of, value_of
 from tests.contract.golden_records import Golden, golden_files
 from tests.contract.hostile_records import HOSTILE, RECEIPT, Hostile
@@ -119,7 +119,7 @@ def test_an_envelope_without_headers_is_refused() -> None:
     [
         ({"attempt": True}, "1.release.attempt"),
         ({"type": "receive_stock"}, "1"),
-        ({"demand": "sales-order/acme"}, "1.release.demand"),
+        ({"demand": "sales-order/acme/é"}, "1.release.demand"),
     ],
 )
 def test_one_bad_message_of_a_pack_is_named_by_its_place(changed: dict[str, Any], field: str) -> None:
@@ -228,7 +228,7 @@ def test_an_order_is_read_quickly_and_judged_as_any_other_message(place: tuple[A
 def test_a_name_that_stands_twice_in_an_order_is_found_however_it_is_read() -> None:
     (order,) = decode(GOLDEN["order_changed.v1"].raw_values[0], {"ce_type": "earmark.order_changed.v1"}, {"order_changed"})
     value = value_of(order)
-    doubled = value[:-1] + b',"channel":"other"}'
+    doubled = value[:-1] + b',"number":"other"}'
     with pytest.raises(BadRecord, match="stands twice"):
         decode(doubled, {"ce_type": "earmark.order_changed.v1"}, {"order_changed"})
 
@@ -275,8 +275,8 @@ def storable_value(value: Any) -> bool:
         return -(2**63) <= value < 2**63
     if isinstance(value, tuple):
         return all(map(storable_value, value))
-    if is_dataclass(value):
-        return all(storable_value(getattr(value, field.name)) for field in fields(value))
+    if isinstance(value, Part):
+        return all(storable_value(getattr(value, name)) for name in value.__struct_fields__)
     return True
 
 

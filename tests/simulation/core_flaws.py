@@ -4,7 +4,6 @@ Figures in the protocol's description say how often its executable model failed 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -202,7 +201,7 @@ _WAKE = demand_fold.DemandFold._wake
 def _old_versions(self: Any, demand: Any) -> None:
     state = self.states.get(demand.id)
     if state is not None and demand.version < state.version:
-        demand = replace(demand, version=state.version + 1)
+        demand = demand.but(version=state.version + 1)
     _DEMAND(self, demand)
 
 

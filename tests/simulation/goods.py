@@ -1,6 +1,5 @@
 """Those who receive and adjust stock, and who say things twice."""
 
-from dataclasses import replace
 from datetime import date, timedelta
 
 from shared.schemas import topics
@@ -93,7 +92,7 @@ class Goods:
             return False
         command = self.random.choice(list(self.commands.values()))[0]
         if isinstance(command, ReceiveStock):
-            self._order_stock(replace(command, units=command.units + 1))
+            self._order_stock(command.but(units=command.units + 1))
         else:
-            self._order_stock(replace(command, change=command.change + 1))
+            self._order_stock(command.but(change=command.change + 1))
         return True

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from random import Random
 
 from shared.schemas.wire import Record
@@ -16,22 +15,22 @@ def poison(random: Random, good: Record) -> Record:
 
 
 def _garbage(random: Random, good: Record) -> Record:
-    return replace(good, value=random.randbytes(20))
+    return good.but(value=random.randbytes(20))
 
 
 def _cut(random: Random, good: Record) -> Record:
-    return replace(good, value=good.value[: len(good.value) // 2])
+    return good.but(value=good.value[: len(good.value) // 2])
 
 
 def _not_utf8(random: Random, good: Record) -> Record:
-    return replace(good, value=good.value[:-1] + b"\xff}")
+    return good.but(value=good.value[:-1] + b"\xff}")
 
 
 def _field(name: str, value: object) -> Spoiler:
     def spoil(random: Random, good: Record) -> Record:
         message = json.loads(good.value)
         message.get("demand", message)[name] = value
-        return replace(good, value=json.dumps(message).encode())
+        return good.but(value=json.dumps(message).encode())
 
     return spoil
 
@@ -39,17 +38,17 @@ def _field(name: str, value: object) -> Spoiler:
 def _header(name: str, value: bytes | None) -> Spoiler:
     def spoil(random: Random, good: Record) -> Record:
         kept = tuple(header for header in good.headers if header[0] != name)
-        return replace(good, headers=kept if value is None else (*kept, (name, value)))
+        return good.but(headers=kept if value is None else (*kept, (name, value)))
 
     return spoil
 
 
 def _deep(random: Random, good: Record) -> Record:
-    return replace(good, value=b"[" * 100_000)
+    return good.but(value=b"[" * 100_000)
 
 
 def _doubled(random: Random, good: Record) -> Record:
-    return replace(good, value=b'{"merchant":"acme",' + good.value[1:])
+    return good.but(value=b'{"merchant":"acme",' + good.value[1:])
 
 
 _WAYS = (

@@ -1,6 +1,6 @@
 """Those who place, edit, cancel, pick and ship orders, as far as the allocator's answers let sensible people."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -117,7 +117,7 @@ class Shop:
         return (*names, names[0]) if self.random.random() < 0.03 else tuple(names)
 
     def _change(self, order: Order, **changes: object) -> bool:
-        order.demand = replace(order.demand, version=order.demand.version + 1, **changes)  # type: ignore[arg-type]  # fields of Demand
+        order.demand = order.demand.but(version=order.demand.version + 1, **changes)
         self._tell(order.demand)
         return True
 
@@ -139,9 +139,9 @@ class Shop:
         at = random.randrange(len(lines))
         wish = Wish.STOCK if demand.wish is not Wish.NOTHING else Wish.NOTHING
         if dice < 0.3:
-            lines[at] = replace(lines[at], units=max(1, lines[at].units - 1))
+            lines[at] = lines[at].but(units=max(1, lines[at].units - 1))
         elif dice < 0.55:
-            lines[at] = replace(lines[at], units=lines[at].units + 1)
+            lines[at] = lines[at].but(units=lines[at].units + 1)
         if dice < 0.55:
             self._change(order, lines=tuple(lines), wish=wish)
         elif dice < 0.75:

@@ -2,22 +2,19 @@
 
 from services.orders.core.model import Changed, Entry, Happening, Order
 from shared.schemas.events import Demand, OrderChanged
-from shared.schemas.quick import quick
-
-_entry, _changed, _order_changed, _demand = quick(Entry), quick(Changed), quick(OrderChanged), quick(Demand)
 
 
 def changed(before: Order | None, order: Order, happening: Happening, by: str, details: dict[str, object]) -> Changed:
     """An accepted change with its history entry and its event. Every change is exactly one version on."""
     assert order.version == (before.version if before else 0) + 1, (before and before.version, order.version)
-    entry = _entry(happening=happening, version=order.version, at=order.changed_at, by=by, details=details)
-    return _changed(before=before, order=order, entry=entry, event=order_changed(order))
+    entry = Entry(happening=happening, version=order.version, at=order.changed_at, by=by, details=details)
+    return Changed(before=before, order=order, entry=entry, event=order_changed(order))
 
 
 def order_changed(order: Order) -> OrderChanged:
     """The event that tells the order as it is now."""
     details = order.details
-    return _order_changed(
+    return OrderChanged(
         demand=demand_of(order),
         number=order.key.number,
         status=order.status.value,
@@ -34,7 +31,7 @@ def order_changed(order: Order) -> OrderChanged:
 def demand_of(order: Order) -> Demand:
     """What the allocator reads of the order."""
     details = order.details
-    return _demand(
+    return Demand(
         id=order.key.demand,
         merchant=order.key.merchant,
         version=order.version,

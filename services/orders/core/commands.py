@@ -1,14 +1,13 @@
 """What an order is told. Imperative names. `by` is who tells it: the name of an API key, or the intake topic."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from services.orders.core.model import DetailChanges, Details, Key
 from services.orders.core.permitted import Action
+from shared.schemas.message import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateOrder:
+class CreateOrder(Value, frozen=True, kw_only=True):
     """Make a new order. `allocate` false: it stays unallocated until told otherwise (002-10). `digest` is over what the caller gave:
     the same number with the same content is a repeat, with other content it is refused."""
 
@@ -20,8 +19,7 @@ class CreateOrder:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EditOrder:
+class EditOrder(Value, frozen=True, kw_only=True):
     """Change the named details. Allocation is run again by itself where it was wanted (002-08)."""
 
     action: ClassVar[Action] = Action.EDIT
@@ -29,8 +27,7 @@ class EditOrder:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelOrder:
+class CancelOrder(Value, frozen=True, kw_only=True):
     """Cancel for good; what the order reserved is released (000-23 to 000-27)."""
 
     action: ClassVar[Action] = Action.CANCEL
@@ -38,48 +35,42 @@ class CancelOrder:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AllocateOrder:
+class AllocateOrder(Value, frozen=True, kw_only=True):
     """Reserve stock for the order, or try again."""
 
     action: ClassVar[Action] = Action.ALLOCATE
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeallocateOrder:
+class DeallocateOrder(Value, frozen=True, kw_only=True):
     """Free what the order reserved; it stays open (002-19)."""
 
     action: ClassVar[Action] = Action.DEALLOCATE
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartProcessing:
+class StartProcessing(Value, frozen=True, kw_only=True):
     """Ask that picking may start; the status changes when the allocator has confirmed it."""
 
     action: ClassVar[Action] = Action.START_PROCESSING
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopProcessing:
+class StopProcessing(Value, frozen=True, kw_only=True):
     """Put the order back: the picker has stopped. Then it can be edited or canceled again (the order-side flow of 000-21)."""
 
     action: ClassVar[Action] = Action.STOP_PROCESSING
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShipOrder:
+class ShipOrder(Value, frozen=True, kw_only=True):
     """It leaves: take its stock off hand; the status changes when the allocator has done so."""
 
     action: ClassVar[Action] = Action.SHIP
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropshipOrder:
+class DropshipOrder(Value, frozen=True, kw_only=True):
     """A supplier ships it: nothing is taken from stock, and its allocation is removed (ruling R13)."""
 
     action: ClassVar[Action] = Action.DROPSHIP

@@ -1,7 +1,6 @@
 """Decides a command on one order: the present order in; the changed order, its history entry and its event out, or a refusal."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
@@ -20,10 +19,8 @@ from services.orders.core.commands import (
 )
 from services.orders.core.model import Cancellation, Changed, Details, Happening, Order, OrderStatus, Pending, Refused, Standing, Step
 from services.orders.core.permitted import Action, refusal
-from shared.schemas.quick import quick
 from shared.schemas.values import Wish
 
-_order = quick(Order)
 _OF_NEW = {
     True: Standing(version=1, status=OrderStatus.AWAITING_FULFILLMENT, wish=Wish.STOCK, pending=Pending(Step.ALLOCATION, 1)),
     False: Standing(version=1, status=OrderStatus.AWAITING_FULFILLMENT, wish=Wish.NOTHING),
@@ -35,7 +32,7 @@ def create(command: CreateOrder, now: datetime) -> Changed | Refused:
     """A new order at version 1. Refused when its details contradict themselves."""
     if fault := fault_of(command.details):
         return fault
-    order = _order(
+    order = Order(
         key=command.key,
         standing=_OF_NEW[command.allocate],
         details=command.details,
@@ -89,7 +86,7 @@ def next_standing(
     pending = None if step is None else Pending(step, version)
     if step is Step.RELEASE and present.pending and present.pending.step is step:
         pending = present.pending
-    return replace(present, version=version, status=status or present.status, wish=wish, pending=pending, refusal=refused)
+    return present.but(version=version, status=status or present.status, wish=wish, pending=pending, refusal=refused)
 
 
 _ASKS: Mapping[Action, tuple[Wish, Step, Happening]] = {
@@ -104,19 +101,18 @@ _ASKS: Mapping[Action, tuple[Wish, Step, Happening]] = {
 
 def _ask(order: Order, action: Action, now: datetime, by: str) -> Changed:
     wish, step, happening = _ASKS[action]
-    asked = replace(order, standing=next_standing(order, wish=wish, step=step), changed_at=now)
+    asked = order.but(standing=next_standing(order, wish=wish, step=step), changed_at=now)
     return changed(order, asked, happening, by, {})
 
 
 def _edit(order: Order, command: EditOrder, now: datetime) -> Changed | Refused:
-    details = replace(order.details, **command.changes)
+    details = order.details.but(**command.changes)
     if fault := fault_of(details):
         return fault
     wish = order.standing.wish
     step = Step.ALLOCATION if wish is Wish.STOCK else _release_under_way(order)
     wanted = {line.sku for line in details.lines}
-    edited = replace(
-        order,
+    edited = order.but(
         details=details,
         standing=next_standing(order, wish=wish, step=step),
         changed_at=now,
@@ -130,13 +126,13 @@ def _stop(order: Order, command: StopProcessing, now: datetime) -> Changed | Ref
     if gone:
         detail = f"{gone.consumed_units} units of {gone.sku} have left already"
         return Refused("leaving", detail, "correct the stock of what is missing, then ship again", "status")
-    back = replace(order, standing=replace(order.standing, status=OrderStatus.AWAITING_FULFILLMENT))
-    return replace(_ask(back, command.action, now, command.by), before=order)
+    back = order.but(standing=order.standing.but(status=OrderStatus.AWAITING_FULFILLMENT))
+    return _ask(back, command.action, now, command.by).but(before=order)
 
 
 def _cancel(order: Order, command: CancelOrder, now: datetime) -> Changed:
     closed = _close(order, OrderStatus.CANCELED, Happening.CANCELED, now, command.by, {"reason": command.reason})
-    return replace(closed, order=replace(closed.order, cancellation=Cancellation(at=now, by=command.by, reason=command.reason)))
+    return closed.but(order=closed.order.but(cancellation=Cancellation(at=now, by=command.by, reason=command.reason)))
 
 
 def _close(
@@ -144,7 +140,7 @@ def _close(
 ) -> Changed:
     step = Step.RELEASE if order.standing.wish is not Wish.NOTHING else _release_under_way(order)
     standing = next_standing(order, wish=Wish.CLOSED, step=step, status=status)
-    return changed(order, replace(order, standing=standing, changed_at=now), happening, by, details or {})
+    return changed(order, order.but(standing=standing, changed_at=now), happening, by, details or {})
 
 
 def _release_under_way(order: Order) -> Step | None:
@@ -154,7 +150,7 @@ def _release_under_way(order: Order) -> Step | None:
 
 def _differences(before: Details, after: Details) -> dict[str, object]:
     """Field to [before, after], of the fields that differ; lines as SKU to units."""
-    names = [name for name in Details.__slots__ if name != "lines" and getattr(before, name) != getattr(after, name)]
+    names = [name for name in Details.__struct_fields__ if name != "lines" and getattr(before, name) != getattr(after, name)]
     found: dict[str, object] = {name: [_plain(getattr(before, name)), _plain(getattr(after, name))] for name in names}
     had = {line.sku: line.units for line in before.lines}
     has = {line.sku: line.units for line in after.lines}

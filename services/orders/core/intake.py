@@ -1,6 +1,5 @@
 """What a channel's view of an order makes of ours: the order made, edited, canceled; or nothing, when it is old news."""
 
-from dataclasses import replace
 from datetime import datetime
 from typing import cast
 
@@ -8,10 +7,8 @@ from services.orders.core.commands import CancelOrder, CreateOrder, EditOrder
 from services.orders.core.decider import create, decide
 from services.orders.core.model import Changed, DetailChanges, Details, Key, Order, OrderStatus, Refused
 from shared.schemas.intake import OrderIntake
-from shared.schemas.quick import quick
 
 BY = "order-intake"
-_details, _create_order = quick(Details), quick(CreateOrder)
 
 
 def key_of(message: OrderIntake) -> Key:
@@ -39,7 +36,7 @@ def take_in(present: Order | None, message: OrderIntake, digest: str, now: datet
 
 def details_of(message: OrderIntake) -> Details:
     """What the message says of the order."""
-    return _details(
+    return Details(
         lines=message.lines,
         demanded_at=message.demanded_at,
         fill=message.fill,
@@ -58,7 +55,7 @@ def details_of(message: OrderIntake) -> Details:
 def _make(message: OrderIntake, digest: str, now: datetime) -> list[Changed] | Refused:
     allocate = message.allocate and not message.canceled
     made = create(
-        _create_order(
+        CreateOrder(
             key=key_of(message),
             details=details_of(message),
             allocate=allocate,
@@ -87,9 +84,9 @@ def _bring_up(present: Order, message: OrderIntake, digest: str, now: datetime) 
         answer = decide(present, EditOrder(changes=_changes(present.details, details), by=BY), now)
     if isinstance(answer, Refused):
         return answer
-    return [replace(answer, order=replace(answer.order, channel_version=message.version, digest=digest))]
+    return [answer.but(order=answer.order.but(channel_version=message.version, digest=digest))]
 
 
 def _changes(before: Details, after: Details) -> DetailChanges:
-    changed = {name: getattr(after, name) for name in Details.__slots__ if getattr(before, name) != getattr(after, name)}
+    changed = {name: getattr(after, name) for name in Details.__struct_fields__ if getattr(before, name) != getattr(after, name)}
     return cast(DetailChanges, changed)  # the names and values are those of Details

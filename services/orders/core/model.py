@@ -1,12 +1,12 @@
 """A sales order and its parts, as values. Two axes of status that are never merged (ruling R1): what was done with the order, and
 what stock it has."""
 
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, TypedDict
 
 from shared.schemas.events import OrderChanged
+from shared.schemas.message import Value
 from shared.schemas.values import AllocationStatus, DemandKind, Fill, Line, Piece, Strategy, Wish, demand_id
 
 
@@ -61,16 +61,14 @@ class Key(NamedTuple):
         return demand_id(DemandKind.SALES_ORDER, self.merchant, self.number)
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(Value, frozen=True):
     """A step under way; an answer counts when it is about `version` of the order or a later one."""
 
     step: Step
     version: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Details:
+class Details(Value, frozen=True, kw_only=True):
     """What a caller gives and may edit. `fill` and `strategy` null: the allocator's policy decides. `warehouses` in order of
     preference, empty: any, by policy. Lower `priority` is served first, then the earlier `demanded_at`."""
 
@@ -105,8 +103,7 @@ class DetailChanges(TypedDict, total=False):
     currency: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cancellation:
+class Cancellation(Value, frozen=True, kw_only=True):
     """The record that a cancellation leaves on its order (000-26)."""
 
     at: datetime
@@ -114,8 +111,7 @@ class Cancellation:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LineAllocation:
+class LineAllocation(Value, frozen=True, kw_only=True):
     """What the allocator last said of one line. `shortage` and `pieces` are passed on as they came."""
 
     sku: str
@@ -127,8 +123,7 @@ class LineAllocation:
     shortage: object | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(Value, frozen=True, kw_only=True):
     """The part of an order that answers of the allocator are judged by and change: small, so that a batch of answers is cheap."""
 
     version: int
@@ -142,8 +137,7 @@ class Standing:
     refusal: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(Value, frozen=True, kw_only=True):
     """A sales order, whole. `standing.version` rises by one with every accepted command; the allocator's answers alone do not raise it."""
 
     key: Key
@@ -168,19 +162,17 @@ class Order:
         return self.standing.status
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Value, frozen=True, kw_only=True):
     """One entry of an order's history."""
 
     happening: Happening
     version: int
     at: datetime
     by: str
-    details: dict[str, object] = field(default_factory=dict)
+    details: dict[str, object] = {}  # noqa: RUF012 - msgspec makes each a new one
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(Value, frozen=True):
     """An accepted change: the order as it is now, the entry it leaves, the event that tells it. `before` is null for a new order.
     `traceparent`: the trace in which it was asked for, which decides nothing and goes with the event."""
 
@@ -192,11 +184,10 @@ class Changed:
 
     def in_trace(self, traceparent: str | None) -> "Changed":
         """The same change, asked for in this trace; most are in none."""
-        return replace(self, traceparent=traceparent) if traceparent else self
+        return self.but(traceparent=traceparent) if traceparent else self
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Value, frozen=True):
     """The command may not be done. `reason` is of a closed set, `detail` says what is the matter, `remedy` what helps, `field` where."""
 
     reason: str

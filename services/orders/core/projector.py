@@ -1,6 +1,5 @@
 """What an answer of the allocator makes of an order: its allocation status always, and a new version where a step was waiting for it."""
 
-from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import assert_never
@@ -9,7 +8,7 @@ from services.orders.core.announcing import changed
 from services.orders.core.decider import next_standing
 from services.orders.core.model import Changed, Entry, Happening, LineAllocation, Order, OrderStatus, Pending, Standing, Step
 from shared.schemas.events import AllocatedLine, AllocationChanged
-from shared.schemas.quick import quick
+from shared.schemas.message import Value
 from shared.schemas.values import AllocationStatus, Wish
 
 BY = "allocator"
@@ -21,7 +20,6 @@ _STATUS = {
     "released": AllocationStatus.UNALLOCATED,
     "consumed": AllocationStatus.UNALLOCATED,
 }
-_standing, _made_entry = quick(Standing), quick(Entry)
 
 
 class Transition(Enum):
@@ -33,17 +31,13 @@ class Transition(Enum):
     SHIPPING_REFUSED = "shipping_refused"
 
 
-@dataclass(frozen=True, slots=True)
-class Projected:
+class Projected(Value, frozen=True):
     """The standing after an answer, the version unchanged; `entry` when the allocation status changed; `transition` when a step ended
     that changes the order itself."""
 
     standing: Standing
     entry: Entry | None
     transition: Transition | None
-
-
-_projected = quick(Projected)
 
 
 def project(standing: Standing, answer: AllocationChanged) -> Projected | None:
@@ -53,7 +47,7 @@ def project(standing: Standing, answer: AllocationChanged) -> Projected | None:
     status, pending = _STATUS[answer.outcome], standing.pending
     transition = _transition(standing, answer)
     ended = transition is not None or (pending is not None and is_answered(pending, status, answer.demand_version))
-    known = _standing(
+    known = Standing(
         version=standing.version,
         status=standing.status,
         wish=standing.wish,
@@ -65,7 +59,7 @@ def project(standing: Standing, answer: AllocationChanged) -> Projected | None:
         refusal=standing.refusal,
     )
     entry = None if status is standing.allocation_status else _entry(standing, answer, status)
-    return _projected(standing=known, entry=entry, transition=transition)
+    return Projected(standing=known, entry=entry, transition=transition)
 
 
 def is_answered(pending: Pending, status: AllocationStatus, demand_version: int) -> bool:
@@ -90,7 +84,7 @@ def apply(order: Order, transition: Transition, answer: AllocationChanged, now: 
         case _:
             assert_never(transition)
     note: dict[str, object] = {"refusal": standing.refusal} if standing.refusal else {}
-    return changed(order, replace(order, standing=standing, changed_at=now), Happening(transition.value), BY, note)
+    return changed(order, order.but(standing=standing, changed_at=now), Happening(transition.value), BY, note)
 
 
 def line_allocation(line: AllocatedLine) -> LineAllocation:
@@ -120,7 +114,7 @@ def _transition(standing: Standing, answer: AllocationChanged) -> Transition | N
 
 
 def _entry(standing: Standing, answer: AllocationChanged, status: AllocationStatus) -> Entry:
-    return _made_entry(
+    return Entry(
         happening=Happening.ALLOCATION_CHANGED,
         version=standing.version,
         at=answer.decided_at,

@@ -1,6 +1,6 @@
 """Splitting an order (002-23): what is ready stays and can be shipped now, the rest becomes an order of its own and waits on."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from services.orders.core.announcing import changed
@@ -27,7 +27,7 @@ def split(order: Order, number: str, by: str, now: datetime) -> Split | Refused:
     if number == order.key.number:
         return Refused("number_taken", "the rest needs a number of its own", "give it another number, or none", "number")
     ready = {line.sku: line.reserved_units - line.flagged_units for line in order.allocated_lines}
-    kept = tuple(replace(line, units=min(ready[line.sku], line.units)) for line in order.details.lines if ready.get(line.sku))
+    kept = tuple(line.but(units=min(ready[line.sku], line.units)) for line in order.details.lines if ready.get(line.sku))
     rest = tuple(_without(line, ready.get(line.sku, 0)) for line in order.details.lines if line.units > ready.get(line.sku, 0))
     if not kept or not rest:
         detail = "none of its units is ready" if rest else "all of its units are ready"
@@ -36,14 +36,13 @@ def split(order: Order, number: str, by: str, now: datetime) -> Split | Refused:
 
 
 def _without(line: Line, ready: int) -> Line:
-    return replace(line, units=line.units - ready)
+    return line.but(units=line.units - ready)
 
 
 def _keep(order: Order, lines: tuple[Line, ...], number: str, by: str, now: datetime) -> Changed:
     skus = {line.sku for line in lines}
-    kept = replace(
-        order,
-        details=replace(order.details, lines=lines, value_minor_units=None),
+    kept = order.but(
+        details=order.details.but(lines=lines, value_minor_units=None),
         standing=next_standing(order, wish=Wish.STOCK, step=Step.ALLOCATION),
         changed_at=now,
         allocated_lines=tuple(line for line in order.allocated_lines if line.sku in skus),
@@ -57,7 +56,7 @@ def _move(order: Order, lines: tuple[Line, ...], number: str, by: str, now: date
     rest = Order(
         key=Key(order.key.merchant, number),
         standing=standing,
-        details=replace(order.details, lines=lines, value_minor_units=None),
+        details=order.details.but(lines=lines, value_minor_units=None),
         created_at=now,
         changed_at=now,
         split_from=order.key.number,

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -90,14 +90,14 @@ def _fold_order(order: Order, answers: Iterable[AllocationChanged], now: datetim
             continue
         folded.last = answer
         folded.entries += [projected.entry] if projected.entry else []
-        order = replace(order, standing=projected.standing, allocated_lines=tuple(map(line_allocation, answer.lines)))
+        order = order.but(standing=projected.standing, allocated_lines=tuple(map(line_allocation, answer.lines)))
         if projected.transition:
             change = apply(order, projected.transition, answer, now)
-            folded.changes.append(replace(change, before=before))
+            folded.changes.append(change.but(before=before))
             order = before = change.order
     folded.standing = order.standing
     if folded.changes:  # answers after the last transition change what is saved of it
-        folded.changes[-1] = replace(folded.changes[-1], order=order)
+        folded.changes[-1] = folded.changes[-1].but(order=order)
     return folded
 
 

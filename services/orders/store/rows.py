@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from pydantic import TypeAdapter
+import msgspec
 
 from services.orders.core.model import (
     Cancellation,
@@ -20,7 +20,6 @@ from services.orders.core.model import (
 )
 from services.orders.core.projector import is_answered, line_allocation
 from shared.schemas.events import AllocatedLine
-from shared.schemas.quick import quick
 from shared.schemas.values import AllocationStatus, Fill, Line, Strategy, Wish, sku_key
 
 Row = Mapping[str, Any]
@@ -62,14 +61,14 @@ LINE_COLUMNS = frozenset({"lines", "sku_keys"})
 orders by SKU: a row of an index for each line cost more than the whole order."""
 UNTOLD: Row = {"allocation_status": "unallocated", "allocation_version": 0, "allocation_demand_version": 0, "picking": "none", "told": "[]"}
 """What is known of the allocation of an order before its first answer."""
-_standing, _pending = quick(Standing), quick(Pending)
 _STATUSES = {status.value: status for status in OrderStatus}
 _STEPS = {step.value: step for step in Step}
 _WISHES = {wish.value: wish for wish in Wish}
 _ALLOCATION_STATUSES = {status.value: status for status in AllocationStatus}
 """Looked up by the thousand: to ask the class costs five times as much."""
-_LINES: TypeAdapter[tuple[Line, ...]] = TypeAdapter(tuple[Line, ...])
-_TOLD: TypeAdapter[tuple[AllocatedLine, ...]] = TypeAdapter(tuple[AllocatedLine, ...])
+_to_json = msgspec.json.Encoder().encode
+_lines_in = msgspec.json.Decoder(tuple[Line, ...]).decode
+_told_in = msgspec.json.Decoder(tuple[AllocatedLine, ...]).decode
 
 
 def order_row(order: Order) -> tuple[Any, ...]:
@@ -96,7 +95,7 @@ def order_row(order: Order) -> tuple[Any, ...]:
         order.split_from,
         order.channel_version,
         order.digest,
-        _LINES.dump_json(details.lines, exclude_defaults=True).decode(),
+        _to_json(details.lines).decode(),
         ",".join([sku_key(order.key.merchant, line.sku) for line in details.lines]),
     )
 
@@ -118,8 +117,8 @@ def standing_of(row: Row, allocation: Row) -> Standing:
     """The standing in a row of the order and one of its allocation, or of both together. The step that the order's row names is the last
     one that was asked for: whether it is still pending is known by the newest answer."""
     status, demand_version = _ALLOCATION_STATUSES[allocation["allocation_status"]], allocation["allocation_demand_version"]
-    asked = _pending(step=_STEPS[row["asked_step"]], version=row["asked_version"]) if row["asked_step"] else None
-    return _standing(
+    asked = Pending(step=_STEPS[row["asked_step"]], version=row["asked_version"]) if row["asked_step"] else None
+    return Standing(
         version=row["version"],
         status=_STATUSES[row["status"]],
         wish=_WISHES[row["wish"]],
@@ -151,7 +150,7 @@ def order_of(row: Row, allocation: Row) -> Order:
 
 def _details_of(row: Row) -> Details:
     return Details(
-        lines=_LINES.validate_json(row["lines"]),
+        lines=_lines_in(row["lines"]),
         demanded_at=row["demanded_at"],
         fill=Fill(row["fill"]) if row["fill"] else None,
         strategy=Strategy(row["strategy"]) if row["strategy"] else None,
@@ -174,7 +173,7 @@ def _cancellation_of(row: Row) -> Cancellation | None:
 
 def _allocated_lines_of(lines: Sequence[Line], allocation: Row) -> tuple[LineAllocation, ...]:
     """One for each line. The allocator's last answer may be about lines that an edit has taken out or brought in since."""
-    told = {line.sku: line_allocation(line) for line in _TOLD.validate_json(allocation["told"])}
+    told = {line.sku: line_allocation(line) for line in _told_in(allocation["told"])}
     return tuple(told.get(line.sku) or LineAllocation(sku=line.sku) for line in lines)
 
 
@@ -186,4 +185,4 @@ def texts_json(texts: tuple[str, ...]) -> str:
 
 def told_json(lines: tuple[AllocatedLine, ...]) -> str:
     """What the allocator told of an order's lines, as it is stored: as it came."""
-    return _TOLD.serializer.to_json(lines, exclude_none=True).decode()
+    return _to_json(lines).decode()

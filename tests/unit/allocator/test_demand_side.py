@@ -1,7 +1,6 @@
 """The demand side as a state partition's business: decoding, addresses, deadlines, what is loaded and what is saved."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -129,9 +128,9 @@ async def test_what_is_told_of_a_demand_belongs_to_the_trace_of_its_present_vers
     await successor.resume(HERE)
     assert await told_in(successor, [reserved(1)]) == [TRACE], "it is stored with the demand"
     again = traced(order(1), TRACE.replace("4bf9", "5bf9"))
-    assert await told_in(successor, [*again, replace(reserved(1), version=2, reserved_units=0, waiting_units=1)]) == [TRACE]
+    assert await told_in(successor, [*again, reserved(1).but(version=2, reserved_units=0, waiting_units=1)]) == [TRACE]
     edited = order(1, Line(sku="A", units=2), version=2)
-    assert await told_in(successor, [edited, replace(reserved(1), attempt=2, version=3, reserved_units=2)]) == [None], "no trace, no header"
+    assert await told_in(successor, [edited, reserved(1).but(attempt=2, version=3, reserved_units=2)]) == [None], "no trace, no header"
 
 
 async def test_orders_without_a_trace_are_decoded_to_themselves_and_bad_traces_are_none() -> None:
@@ -184,7 +183,7 @@ async def test_a_demand_that_waits_for_answers_stands_on_a_page_and_gets_a_row_w
     assert await storage.load(3, [name(1)]) == []
     successor = DemandSide(storage, SETTINGS)
     await successor.resume(HERE)
-    assert [kind for *_, kind in await batch(successor, [replace(reserved(1), sku="B")])] == ["allocation_changed"]
+    assert [kind for *_, kind in await batch(successor, [reserved(1).but(sku="B")])] == ["allocation_changed"]
     assert await storage.outdated_to(3, [name(1)]) == {name(1): 2}
     assert await of_a_successor(storage, name(1)) == from_row((await storage.load(3, [name(1)]))[0])
 

@@ -1,7 +1,5 @@
 """Splitting an order: nothing is lost and nothing is doubled, whatever the lines have."""
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,8 +13,8 @@ def partial(*lines: tuple[int, int, int]) -> Order:
     """An order of lines with so many units wanted, reserved, and flagged of the reserved."""
     order = new(lines=tuple(Line(sku=f"S{n}", units=wanted) for n, (wanted, _, _) in enumerate(lines)))
     told = tuple(LineAllocation(sku=f"S{n}", reserved_units=had, flagged_units=gone) for n, (_, had, gone) in enumerate(lines))
-    standing = replace(order.standing, allocation_status=AllocationStatus.PARTIALLY_ALLOCATED, pending=None)
-    return replace(order, standing=standing, allocated_lines=told)
+    standing = order.standing.but(allocation_status=AllocationStatus.PARTIALLY_ALLOCATED, pending=None)
+    return order.but(standing=standing, allocated_lines=told)
 
 
 LINES = st.lists(

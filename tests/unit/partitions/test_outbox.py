@@ -1,6 +1,5 @@
 """From sends to outbox rows: one per destination, numbered without a gap, readable by whoever gets them."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from shared.partitions.model import DeadLetter, InputRecord, Send
@@ -72,7 +71,7 @@ def test_rows_do_not_depend_on_the_order_in_which_destinations_were_first_named(
 
 def test_a_trace_goes_into_the_headers_of_its_event_and_of_no_other() -> None:
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-    sends = [replace(allocation("sales-order/acme/1"), traceparent=trace), allocation("sales-order/acme/2")]
+    sends = [allocation("sales-order/acme/1").but(traceparent=trace), allocation("sales-order/acme/2")]
     rows, _ = outbox_of(sends, COUNTS, "demand/0/1", 0, 1, NOW)
     found = {record.key: header_map(record.headers).get("traceparent") for row in rows for record in row.records}
     assert found == {b"sales-order/acme/1": trace, b"sales-order/acme/2": None}

@@ -11,11 +11,9 @@ from typing import Any
 from services.allocator.core.demand.state import NO_ROWS, Baton, DemandState, Row, Status
 from services.allocator.core.policy import Terms, Timing
 from shared.schemas.commands import Activate, ChainStop, Release, ReserveChain, ReserveLine, ReturnBaton
-from shared.schemas.quick import quick
 from shared.schemas.values import Fill
 
 Sends = list[Any]
-_reserve_line = quick(ReserveLine)
 
 
 def ask(state: DemandState, terms: Terms, timing: Timing, now: datetime, sends: Sends) -> None:
@@ -157,7 +155,7 @@ def _reserve_lines(state: DemandState, sends: Sends, *, lowering: bool) -> None:
     _, fill, strategy, priority, demanded_at, alternative = terms
     for sku, units, warehouses in terms.lines:
         sends.append(
-            _reserve_line(
+            ReserveLine(
                 demand=state.id,
                 merchant=state.merchant,
                 sku=sku,

@@ -5,7 +5,7 @@ so that many outcomes for one demand make one event.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -209,7 +209,7 @@ def _confirm_release(state: DemandState, outcome: Outcome) -> None:
 def _with_shortage(outcome: Outcome, before: Outcome | None) -> Outcome:
     """The last explanation of a shortage stays as long as something waits or is flagged, also over outcomes that bring none."""
     if not outcome.waiting_units and not outcome.flagged_units:
-        return outcome if outcome.shortage is None else replace(outcome, shortage=None)
+        return outcome if outcome.shortage is None else outcome.but(shortage=None)
     if outcome.shortage is not None or before is None or before.shortage is None:
         return outcome
-    return replace(outcome, shortage=before.shortage)
+    return outcome.but(shortage=before.shortage)

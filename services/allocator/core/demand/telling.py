@@ -7,9 +7,7 @@ from typing import Literal
 from services.allocator.core.demand.state import DemandState, Picking, Status
 from services.allocator.core.policy import TermLine
 from shared.schemas.events import AllocatedLine, AllocationChanged, Outcome
-from shared.schemas.quick import quick
 
-_allocated_line, _allocation_changed = quick(AllocatedLine), quick(AllocationChanged)
 Answer = Literal["allocated", "partially_allocated", "could_not_allocate", "overallocated", "released", "consumed"]
 
 SHORTAGES_TOLD = 40
@@ -45,7 +43,7 @@ def tell(state: DemandState, now: datetime, *, answered: bool) -> AllocationChan
     if told == state.told:
         return None
     state.told, state.told_version = told, state.told_version + 1
-    return _allocation_changed(
+    return AllocationChanged(
         demand=state.id,
         merchant=state.merchant,
         version=state.told_version,
@@ -89,8 +87,8 @@ def _lines(state: DemandState) -> tuple[AllocatedLine, ...]:
 def _line(line: TermLine, outcome: Outcome | None, *, pieces: bool, shortage: bool) -> AllocatedLine:
     sku, units, _ = line
     if outcome is None:
-        return _allocated_line(sku=sku, wanted_units=units, reserved_units=0, flagged_units=0, waiting_units=0, consumed_units=0)
-    return _allocated_line(
+        return AllocatedLine(sku=sku, wanted_units=units, reserved_units=0, flagged_units=0, waiting_units=0, consumed_units=0)
+    return AllocatedLine(
         sku=sku,
         wanted_units=units,
         reserved_units=outcome.reserved_units,

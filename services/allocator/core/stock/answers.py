@@ -6,11 +6,9 @@ from services.allocator.core.stock.draft import Draft
 from services.allocator.core.stock.shortages import explain
 from services.allocator.core.stock.state import Reservation, SkuStock
 from shared.schemas.events import Outcome
-from shared.schemas.quick import quick
 from shared.schemas.topics import OUTCOMES
 from shared.schemas.values import Piece
 
-_outcome, _made_piece = quick(Outcome), quick(Piece)
 Note = Literal["complete", "short", "picking_refused", "consumption_refused"]
 TOPIC = OUTCOMES.name
 
@@ -32,7 +30,7 @@ def tell_again(draft: Draft, sku: SkuStock, reservation: Reservation) -> None:
 
 def _send(draft: Draft, sku: SkuStock, reservation: Reservation, note: Note | None, about: int | None) -> None:
     demand, alternative = reservation.key
-    outcome = _outcome(
+    outcome = Outcome(
         demand=demand,
         merchant=sku.key[0],
         sku=sku.key[1],
@@ -61,4 +59,4 @@ def _pieces(sku: SkuStock, reservation: Reservation) -> tuple[Piece, ...]:
 
 def _piece(sku: SkuStock, number: int, units: int) -> Piece:
     record = sku.records[number - 1]
-    return _made_piece(record=number, warehouse=record.warehouse, bin=record.bin, lot=record.lot, label=record.label, units=units)
+    return Piece(record=number, warehouse=record.warehouse, bin=record.bin, lot=record.lot, label=record.label, units=units)
