@@ -202,7 +202,12 @@ async def _orders_state(dsn: str) -> list[tuple[Any, ...]]:
                              AND (asked_step = 'allocation' OR asked_step = 'release' AND a.status = 'unallocated')
                         THEN NULL ELSE asked_step END
               FROM orders.sales_order o LEFT JOIN orders.allocation a USING (merchant, number) ORDER BY 1"""
-        history = "SELECT number, version, NULL, happening, NULL FROM orders.history ORDER BY 1, id"
+        history = """
+            SELECT number, version, NULL, happening, NULL
+              FROM (SELECT number, id, version, happening FROM orders.history
+                    UNION ALL SELECT number, 0, 1, first_entry::jsonb ->> 'happening' FROM orders.sales_order
+                    UNION ALL SELECT number, first_entry_id, (first_entry::jsonb -> 'version')::bigint, first_entry::jsonb ->> 'happening'
+                                FROM orders.allocation WHERE first_entry IS NOT NULL) AS entry ORDER BY 1, id"""
         return [tuple(row) for query in (sql, history) for row in await connection.fetch(query)]
     finally:
         await connection.close()

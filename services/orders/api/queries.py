@@ -33,16 +33,16 @@ async def get_order(number: Number, caller: Caller, platform: Serving) -> Any:
 async def get_history(number: Number, caller: Caller, platform: Serving, page: Page) -> Any:
     """Every accepted command and every change of its allocation, oldest first."""
     scope = f"{caller.merchant}/history/{number}"
-    (after,) = page.after(scope) or (0,)
+    (after,) = page.after(scope) or (-1,)
     async with platform.reading() as connection:
         rows = await list_history(connection, caller.merchant, number, after, page.limit + 1)
-    if not rows and after == 0:
+    if not rows and after < 0:
         raise no_such_order(number)
     items = [
-        EntryView(happening=row.happening, version=row.version, at=row.at, by=row.by, details=row.details).plain()
-        for row in rows[: page.limit]
+        EntryView(happening=entry.happening, version=entry.version, at=entry.at, by=entry.by, details=entry.details).plain()
+        for _, entry in rows[: page.limit]
     ]
-    return JSONResponse(page.reply(scope, items, [rows[page.limit - 1].id] if len(rows) > page.limit else None))
+    return JSONResponse(page.reply(scope, items, [rows[page.limit - 1][0]] if len(rows) > page.limit else None))
 
 
 @routes.get("/orders/{number}/lines/{sku}/explanation", summary="Why a line lacks units", response_model=None, responses=problems(404))

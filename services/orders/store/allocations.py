@@ -2,15 +2,15 @@
 order's own wide row, with its many indexes, alone."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
-from services.orders.core.model import Key, Standing
-from services.orders.store.rows import Row, standing_of, told_json
+from services.orders.core.model import Entry, Key, Standing
+from services.orders.store.rows import Row, entry_json, standing_of, told_json
 from shared.schemas.events import AllocatedLine
 
-_COLUMNS = ("merchant", "number", "status", "version", "demand_version", "picking", "lines")
+_COLUMNS = ("merchant", "number", "status", "version", "demand_version", "picking", "lines", "first_entry")
 _STANDINGS = """
 SELECT o.merchant, o.number, o.version, o.status, o.wish, o.asked_step, o.asked_version, o.refusal,
        coalesce(a.status, 'unallocated') AS allocation_status, coalesce(a.version, 0) AS allocation_version,
@@ -34,6 +34,16 @@ UPDATE orders.allocation a
 """
 
 
+class Told(NamedTuple):
+    """The newest answer about an order: the version of the allocation that it was folded into, the standing that it made, its lines.
+    `first_entry`: what the history says of the first answer of all, which has no row of its own there."""
+
+    known: int
+    standing: Standing
+    lines: tuple[AllocatedLine, ...]
+    first_entry: Entry | None
+
+
 class Overtaken(Exception):
     """Another process has folded answers of the same orders meanwhile. Roll back, and fold them again."""
 
@@ -50,11 +60,10 @@ async def load_told(raw: Any, keys: Sequence[Key]) -> dict[Key, Row]:
     return {Key(row["merchant"], row["number"]): row for row in rows}
 
 
-async def save_told(raw: Any, told: Mapping[Key, tuple[int, Standing, tuple[AllocatedLine, ...]]]) -> None:
-    """Store the newest answers: of each order the version of the allocation that it was folded into, the standing that it made, and its
-    lines. Raises Overtaken."""
-    new = [_row(key, standing, lines) for key, (known, standing, lines) in told.items() if not known]
-    old = [(*_row(key, standing, lines), known) for key, (known, standing, lines) in told.items() if known]
+async def save_told(raw: Any, told: Mapping[Key, Told]) -> None:
+    """Store the newest answers. Raises Overtaken."""
+    new = [(*_row(key, one), entry_json(one.first_entry) if one.first_entry else None) for key, one in told.items() if not one.known]
+    old = [(*_row(key, one), one.known) for key, one in told.items() if one.known]
     if new:
         try:
             await raw.copy_records_to_table("allocation", schema_name="orders", columns=_COLUMNS, records=new)
@@ -64,7 +73,8 @@ async def save_told(raw: Any, told: Mapping[Key, tuple[int, Standing, tuple[Allo
         raise Overtaken
 
 
-def _row(key: Key, standing: Standing, lines: tuple[AllocatedLine, ...]) -> tuple[Any, ...]:
+def _row(key: Key, told: Told) -> tuple[Any, ...]:
+    standing = told.standing
     return (
         key.merchant,
         key.number,
@@ -72,5 +82,5 @@ def _row(key: Key, standing: Standing, lines: tuple[AllocatedLine, ...]) -> tupl
         standing.allocation_version,
         standing.allocation_demand_version,
         standing.picking,
-        told_json(lines),
+        told_json(told.lines),
     )

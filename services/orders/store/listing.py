@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -23,6 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.orders.core.model import Entry, Happening
+from services.orders.store.rows import entry_in
 from services.orders.store.tables import allocation, answered_order, history, known, sales_order, sku_keys
 from shared.schemas.values import AllocationStatus, sku_key
 
@@ -87,10 +90,20 @@ async def list_numbers(connection: AsyncConnection, merchant: str, wanted: Filte
     return list((await connection.execute(query.limit(limit))).scalars())
 
 
-async def list_history(connection: AsyncConnection, merchant: str, number: str, after: int, limit: int) -> list[Row[Any]]:
-    """Entries of one order, oldest first."""
+async def list_history(connection: AsyncConnection, merchant: str, number: str, after: int, limit: int) -> list[tuple[int, Entry]]:
+    """Entries of one order and their places, oldest first; the first place is 0. Two entries stand with what they tell of."""
     query = select(history).where(history.c.merchant == merchant, history.c.number == number, history.c.id > after)
-    return list(await connection.execute(query.order_by(history.c.id).limit(limit)))
+    found = [(row.id, _entry(row)) for row in await connection.execute(query.order_by(history.c.id).limit(limit))]
+    kept = select(sales_order.c.first_entry, allocation.c.first_entry.label("first_told"), allocation.c.first_entry_id)
+    of_order = kept.select_from(answered_order).where(sales_order.c.merchant == merchant, sales_order.c.number == number)
+    for row in await connection.execute(of_order):
+        places = ((0, row.first_entry), (row.first_entry_id, row.first_told))
+        found += [(place, entry_in(text)) for place, text in places if text is not None and place > after]
+    return sorted(found, key=itemgetter(0))[:limit]
+
+
+def _entry(row: Row[Any]) -> Entry:
+    return Entry(happening=Happening(row.happening), version=row.version, at=row.at, by=row.by, details=row.details)
 
 
 async def _sums(connection: AsyncConnection, merchant: str, numbers: Sequence[str]) -> dict[str, tuple[int, int, int, int]]:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orders.core.model import Changed, Entry, Key, Order, Standing
 from services.orders.core.projector import apply, line_allocation, project
-from services.orders.store.allocations import load_standings, save_told
+from services.orders.store.allocations import Told, load_standings, save_told
 from services.orders.store.driver import driver
 from services.orders.store.runs import end_orders, started_among
 from services.orders.store.saving import add_history, load, save
@@ -111,7 +111,13 @@ async def _end_orders(connection: AsyncConnection, outbox: Outbox, news: Mapping
 
 
 async def _save(connection: AsyncConnection, outbox: Outbox, news: Mapping[Key, _Folded]) -> None:
-    told = {key: (fold.known, fold.standing, fold.last.lines) for key, fold in news.items() if fold.last}
+    told: dict[Key, Told] = {}
+    entries: list[tuple[Key, Entry]] = []
+    for key, fold in news.items():
+        assert fold.last is not None, "news are answers"
+        with_answer = fold.entries[:1] if not fold.known else []
+        told[key] = Told(fold.known, fold.standing, fold.last.lines, with_answer[0] if with_answer else None)
+        entries += [(key, entry) for entry in fold.entries[len(with_answer) :]]
     await save_told(await driver(connection), told)
-    await add_history(connection, [(key, entry) for key, fold in news.items() for entry in fold.entries])
+    await add_history(connection, entries)
     await save(connection, outbox, [change for fold in news.values() for change in fold.changes])

@@ -10,6 +10,7 @@ import msgspec
 from services.orders.core.model import (
     Cancellation,
     Details,
+    Entry,
     Key,
     LineAllocation,
     Order,
@@ -68,6 +69,8 @@ _ALLOCATION_STATUSES = {status.value: status for status in AllocationStatus}
 """Looked up by the thousand: to ask the class costs five times as much."""
 _to_json = msgspec.json.Encoder().encode
 _lines_in = msgspec.json.Decoder(tuple[Line, ...]).decode
+entry_in = msgspec.json.Decoder(Entry).decode
+"""The entry that `entry_json` wrote."""
 _told_in = msgspec.json.Decoder(tuple[AllocatedLine, ...]).decode
 
 
@@ -175,6 +178,11 @@ def _allocated_lines_of(lines: Sequence[Line], allocation: Row) -> tuple[LineAll
     """One for each line. The allocator's last answer may be about lines that an edit has taken out or brought in since."""
     told = {line.sku: line_allocation(line) for line in _told_in(allocation["told"])}
     return tuple(told.get(line.sku) or LineAllocation(sku=line.sku) for line in lines)
+
+
+def entry_json(entry: Entry) -> str:
+    """An entry of a history that stands in the row of what it tells of."""
+    return _to_json(entry).decode()
 
 
 @lru_cache(maxsize=1024)

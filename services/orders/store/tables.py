@@ -18,7 +18,9 @@ _TYPES: dict[str, TypeEngine[Any]] = {
     "jsonb": JSONB(),
 }
 
-sales_order = Table("sales_order", metadata, *(Column(name, _TYPES[kind]) for name, kind in ORDER_COLUMNS.items()))
+sales_order = Table(
+    "sales_order", metadata, *(Column(name, _TYPES[kind]) for name, kind in ORDER_COLUMNS.items()), Column("first_entry", Text)
+)
 sku_keys = func.string_to_array(sales_order.c.sku_keys, literal_column("','"), type_=ARRAY(Text))
 """The SKUs of an order's lines, as its index has them."""
 allocation = Table(
@@ -31,6 +33,8 @@ allocation = Table(
     Column("demand_version", BigInteger),
     Column("picking", Text),
     Column("lines", Text),
+    Column("first_entry", Text),
+    Column("first_entry_id", BigInteger),
 )
 answered_order = sales_order.outerjoin(
     allocation, and_(allocation.c.merchant == sales_order.c.merchant, allocation.c.number == sales_order.c.number)
