@@ -63,7 +63,7 @@ class Gathering(Generic[Item]):
     def __init__(self, service: str, engine: AsyncEngine, outbox: Outbox, turns: Turns, place: Place[Item]) -> None:
         self._service, self._engine, self._outbox, self._turns, self._place = service, engine, outbox, turns, place
         self._waiting: deque[_Asking[Item]] = deque()
-        self._lanes: set[asyncio.Task[None]] = set()
+        self._lanes: set[asyncio.Task[None] | None] = set()
 
     async def ask(self, asked: Asked, item: Item) -> Reply:
         """The reply to one command, done or replayed. Raises what `place` gives for it, and Problem."""
@@ -73,20 +73,22 @@ class Gathering(Generic[Item]):
         asking = _Asking(asked, item, loop.time(), loop.create_future())
         self._waiting.append(asking)
         if len(self._lanes) < LANES:
-            lane = loop.create_task(self._serve(), name=f"{self._service} commands")
-            self._lanes.add(lane)
-            lane.add_done_callback(self._lanes.discard)
+            self._lanes.add(loop.create_task(self._serve(), name=f"{self._service} commands"))
         return await asking.answer
 
     async def _serve(self) -> None:
-        """One lane: it ends when nobody waits."""
-        while self._waiting:
-            try:
-                async with self._turns.one():
-                    await self._answer(self._next())
-            except Problem as no_turn:
-                for one in self._next():
-                    one.tell(no_turn)
+        """One lane: it ends when nobody waits. From then on it counts no more: whoever was just told that a number is taken asks again
+        before this task is over, and would wait for a lane that looks no more."""
+        try:
+            while self._waiting:
+                try:
+                    async with self._turns.one():
+                        await self._answer(self._next())
+                except Problem as no_turn:
+                    for one in self._next():
+                        one.tell(no_turn)
+        finally:
+            self._lanes.discard(asyncio.current_task())
 
     def _next(self) -> list[_Asking[Item]]:
         """Those who waited longest. Who waited too long is told so, who has hung up is left out."""

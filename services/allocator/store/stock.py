@@ -18,7 +18,7 @@ from services.allocator.core.stock.rows import (
     StoredSku,
 )
 from services.allocator.store import stock_sql as sql
-from services.allocator.store.stock_text import array, names, reservations_text
+from services.allocator.store.stock_text import array, reservations_text, texts
 
 _FIGURES = [RecordRow._fields.index(name) for name in ("record", "on_hand", "held", "backed", "flagged", "version")]
 
@@ -52,29 +52,29 @@ class PostgresStockStorage:
 
     async def summaries(self, skus: Sequence[SkuKey]) -> dict[SkuKey, StoredSku]:
         """See the port."""
-        keys = _transposed(skus)
+        keys = _as_text(skus)
         records: dict[SkuKey, list[RecordRow]] = {}
         for row in await self._connection.fetch(sql.RECORDS, *keys):
             records.setdefault((row[0], row[1]), []).append(RecordRow(*row))
         queues = {(row[0], row[1]): QueueRow(*row) for row in await self._connection.fetch(sql.QUEUES, *keys)}
         batons: dict[SkuKey, list[BatonRow]] = {}
         woken = [key for key, queue in queues.items() if queue.baton_seq]
-        for row in await self._connection.fetch(sql.BATONS, *_transposed(woken)) if woken else ():
+        for row in await self._connection.fetch(sql.BATONS, *_as_text(woken)) if woken else ():
             batons.setdefault((row[0], row[1]), []).append(BatonRow(*row))
         return {key: StoredSku(records.get(key, []), queues.get(key), batons.get(key, [])) for key in records.keys() | queues.keys()}
 
     async def reservations(self, names: Sequence[tuple[str, str, str]]) -> list[ReservationRow]:
         """See the port."""
-        return [_reservation(row) for row in await self._connection.fetch(sql.RESERVATIONS, *_transposed(names))]
+        return [_reservation(row) for row in await self._connection.fetch(sql.RESERVATIONS, *_as_text(names))]
 
     async def live_reservations(self, skus: Sequence[SkuKey]) -> list[ReservationRow]:
         """See the port. Read by a cursor: a million rows of one SKU in one statement would meet the time-out, again and again."""
-        cursor = self._connection.cursor(sql.LIVE, *_transposed(skus), prefetch=LIVE_AT_ONCE)
+        cursor = self._connection.cursor(sql.LIVE, *_as_text(skus), prefetch=LIVE_AT_ONCE)
         return [_reservation(row) async for row in cursor]
 
     async def movements(self, commands: Sequence[tuple[str, str, str]]) -> list[MovementRow]:
         """See the port."""
-        return [MovementRow(*row) for row in await self._connection.fetch(sql.MOVEMENTS, *_transposed(commands))]
+        return [MovementRow(*row) for row in await self._connection.fetch(sql.MOVEMENTS, *_as_text(commands))]
 
     async def skus_after(self, partition: int, after: SkuKey | None, most: int) -> list[SkuKey]:
         """See the port. Goes along the primary key, over the SKUs of other partitions that lie between."""
@@ -119,7 +119,7 @@ class PostgresStockStorage:
         if rows:
             columns = list(zip(*rows, strict=True))
             numbers = [array(columns[at]) for at in _FIGURES]
-            _check(await self._connection.execute(sql.UPDATE_RECORDS, changes.now, list(columns[0]), list(columns[1]), *numbers), rows)
+            _check(await self._connection.execute(sql.UPDATE_RECORDS, changes.now, texts(columns[0]), texts(columns[1]), *numbers), rows)
 
     async def _update(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         if rows:
@@ -151,6 +151,14 @@ def _transposed(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
+def _as_text(keys: Sequence[tuple[str, ...]]) -> list[str]:
+    """One array for each part of the keys."""
+    found = list(map(texts, zip(*keys, strict=True)))
+    assert sum([text.count('"') for text in found]) == 2 * len(keys) * len(found), "an identifier ends no other"
+    assert not any("\\" in text for text in found), "an identifier escapes nothing"
+    return found
+
+
 def _reservation(row: asyncpg.Record) -> ReservationRow:
     values = ReservationRow(*row)
     return values._replace(
@@ -164,4 +172,4 @@ def _reservation(row: asyncpg.Record) -> ReservationRow:
 def _reservation_change(row: ReservationRow) -> tuple[Any, ...]:
     """The key and what may change. Arrays travel as text, because an array of arrays would be unnested to its leaves."""
     flags = None if row.piece_flags is None else array(row.piece_flags)
-    return (*row[:3], *row[4:16], names(row.warehouses), array(row.piece_records), array(row.piece_units), flags, row.empty_since)
+    return (*row[:3], *row[4:16], texts(row.warehouses), array(row.piece_records), array(row.piece_units), flags, row.empty_since)

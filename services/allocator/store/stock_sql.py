@@ -4,12 +4,13 @@ from services.allocator.core.stock.rows import BatonRow, MovementRow, QueueRow, 
 
 
 def _looked_up(row: type[tuple[object, ...]], table: str, *keys: str, where: str = "true") -> str:
-    """The rows of a table under each of the keys, which are given as one array per column.
+    """The rows of a table under each of the keys, which are given as one array per column, written as text: the driver looks at every
+    element of a binary array three times.
 
     LATERAL and OFFSET 0: one look-up for each key, whatever the planner thinks. The settings of the connection leave it one other way, to
     go along the index and over all keys for each row; it took that for a table that was empty when the plan was made, and kept it.
     """
-    arrays = ", ".join(f"${number}::text[]" for number in range(1, len(keys) + 1))
+    arrays = ", ".join(f"${number}::text::text[]" for number in range(1, len(keys) + 1))
     columns = ", ".join(f"t.{name}" for name in row._fields)  # type: ignore[attr-defined]  # only named tuples are given
     match = f"({', '.join(f's.{key}' for key in keys)}) = ({', '.join(f'k.{key}' for key in keys)})"
     return f"""
@@ -44,12 +45,12 @@ UNTOLD = (
 UPDATE_RECORDS = """
 UPDATE allocator.stock_record AS t
    SET on_hand = n.on_hand, held = n.held, backed = n.backed, flagged = n.flagged, version = n.version, changed_at = $1
-  FROM unnest($2::text[], $3::text[], $4::text::integer[], $5::text::bigint[], $6::text::bigint[], $7::text::bigint[], $8::text::bigint[],
-              $9::text::bigint[])
+  FROM unnest($2::text::text[], $3::text::text[], $4::text::integer[], $5::text::bigint[], $6::text::bigint[], $7::text::bigint[],
+              $8::text::bigint[], $9::text::bigint[])
        AS n (merchant, sku, record, on_hand, held, backed, flagged, version)
  WHERE (t.merchant, t.sku, t.record) = (n.merchant, n.sku, n.record)
 """
-"""Numbers travel as the text of a whole array: the driver looks at every number of a binary array three times."""
+"""Names and numbers travel as the text of a whole array, as in look-ups."""
 REDATE_RECORDS = """
 UPDATE allocator.stock_record AS t
    SET expires_on = n.expires_on, received_at = n.received_at, expired = n.expired

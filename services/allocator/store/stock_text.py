@@ -31,7 +31,7 @@ def _line(row: ReservationRow, demanded_at: str, created_at: str) -> str:
     return (
         f"{demand}\t{sku}\t{alternative}\t{merchant}\t{attempt}\t{version}\t{reserved}\t{flagged}\t{waiting}\t{consumed}"
         f"\t{'t' if pending else 'f'}\t{NULL if mark is None else mark}\t{fill}\t{strategy}\t{priority}\t{demanded_at}"
-        f"\t{names(warehouses)}\t{array(records)}\t{array(units)}\t{NULL if flags is None else array(flags)}"
+        f"\t{texts(warehouses)}\t{array(records)}\t{array(units)}\t{NULL if flags is None else array(flags)}"
         f"\t{created_at}\t{NULL if empty_since is None else empty_since.isoformat()}\n"
     )
 
@@ -41,9 +41,9 @@ def _times(moments: list[datetime]) -> list[str]:
     return _to_json(moments)[2:-2].decode().split('","')
 
 
-def names(texts: tuple[str, ...]) -> str:
+def texts(names: tuple[str, ...]) -> str:
     """An array of identifiers. In quotes: a warehouse may be named NULL."""
-    return '{"' + '","'.join(texts) + '"}' if texts else "{}"
+    return '{"' + '","'.join(names) + '"}' if names else "{}"
 
 
 def array(numbers: tuple[int, ...]) -> str:
