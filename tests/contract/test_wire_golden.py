@@ -76,7 +76,7 @@ def test_a_pack_that_is_read_quickly_says_the_same_to_whoever_reads_it_by_the_sc
     assert wire._quickly(f"{name}.pack", record.value) == tuple(written) == wire.PACKS[name].validate_json(record.value)
 
 
-@pytest.mark.parametrize("kind", ["allocation_changed", "order_changed"])
+@pytest.mark.parametrize("kind", ["allocation_changed", "order_changed", "order_intake"])
 @settings(max_examples=50)
 @given(data=st.data())
 def test_a_message_that_is_read_quickly_says_the_same_to_whoever_reads_it_by_the_schema(kind: str, data: st.DataObject) -> None:

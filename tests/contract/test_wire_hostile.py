@@ -233,6 +233,78 @@ def test_a_name_that_stands_twice_in_an_order_is_found_however_it_is_read() -> N
         decode(doubled, {"ce_type": "earmark.order_changed.v1"}, {"order_changed"})
 
 
+INTAKE: dict[str, Any] = {
+    "type": "order_intake",
+    "merchant": "acme",
+    "number": "A-1",
+    "version": 1,
+    "lines": [{"sku": "MUG", "units": 2}, {"sku": "CUP", "units": 1, "warehouses": ["main"]}],
+    "demanded_at": "2026-11-21T12:00:00Z",
+}
+_INTAKE = {"ce_type": "earmark.order_intake.v1"}, {"order_intake"}
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "field"),
+    [
+        (("merchant",), "a/b", "merchant"),
+        (("number",), "A 1", "number"),
+        (("number",), "x" * 65, "number"),
+        (("version",), True, "version"),
+        (("version",), 0, "version"),
+        (("version",), 2**63, "version"),
+        (("lines",), [], "lines"),
+        (("lines", 0, "sku"), "MUG ", "lines.0.sku"),
+        (("lines", 0, "units"), 2.0, "lines.0.units"),
+        (("lines", 0, "units"), "2", "lines.0.units"),
+        (("lines", 0, "price"), 5, "lines.0.price"),
+        (("lines", 1, "warehouses"), ["W 1"], "lines.1.warehouses.0"),
+        (("lines", 1, "warehouses"), ["W"] * 17, "lines.1.warehouses"),
+        (("demanded_at",), "2026-11-21T12:00:00", "demanded_at"),
+        (("demanded_at",), "3000-01-01T00:00:00Z", "demanded_at"),
+        (("demanded_at",), 1_700_000_000, "demanded_at"),
+        (("reason",), "x" * 501, "reason"),
+        (("tags",), ["x" * 501], "tags.0"),
+        (("tags",), ["x"] * 51, "tags"),
+        (("canceled",), 1, "canceled"),
+        (("fill",), "some", "fill"),
+        (("value_minor_units",), -1, "value_minor_units"),
+        (("price",), 5, "price"),
+    ],
+)
+def test_an_order_of_a_channel_is_read_quickly_and_judged_as_any_other_message(place: tuple[Any, ...], value: Any, field: str) -> None:
+    written = json.loads(json.dumps(INTAKE))
+    assert wire._quickly("order_intake", _compact(written)) == decode(json.dumps(written).encode(), *_INTAKE)
+    at = written
+    for step in place[:-1]:
+        at = at[step]
+    at[place[-1]] = value
+    assert wire._quickly("order_intake", _compact(written)) is None
+    with pytest.raises(BadRecord) as caught:
+        decode(_compact(written), *_INTAKE)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("once", "twice"),
+    [
+        ('"version":1', '"version":1,"version":2'),
+        ('"version":1', '"version":1,"version" :2'),
+        ('"version":1', '"version":1,"version"\n:2'),
+        ('"units":2', '"units":2,"units":3'),
+        ('"sku":"CUP"', '"sku":"POT","sku":"CUP"'),
+        ('"warehouses":["main"]', '"warehouses":[],"warehouses":["main"]'),
+        ('"warehouses":["main"]', '"warehouses":["main"],"warehouses":[]'),
+        ('"type":"order_intake"', '"type":"order_intake","type":"order_intake"'),
+    ],
+)
+def test_a_name_that_stands_twice_in_an_order_of_a_channel_is_found_wherever_it_stands(once: str, twice: str) -> None:
+    value = _compact(INTAKE).decode()
+    assert once in value
+    with pytest.raises(BadRecord, match="stands twice"):
+        decode(value.replace(once, twice, 1).encode(), *_INTAKE)
+
+
 def _compact(written: Any) -> bytes:
     """JSON as we write it."""
     return json.dumps(written, separators=(",", ":")).encode()
