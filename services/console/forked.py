@@ -95,6 +95,6 @@ class ForkServer:
         raise ForkServerEnded(ForkServerEnded.__doc__)
 
     def close(self) -> None:
-        """End it, also while it still imports; what it started goes on."""
-        with self._process as ending:
+        """End it, also while it still imports, or has ended by itself; what it started goes on."""
+        with suppress(BrokenPipeError), self._process as ending:  # of a question that it did not hear
             ending.kill()
