@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import asyncpg
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from services.console.verify import Report, verify
 from shared import database
+from shared.consumer import Consumer, watch
 from shared.database import hot_connection
 from shared.kafka import KafkaUnreachable, admin, consumer_settings, stop_client
 from shared.schemas import topics
@@ -132,10 +133,10 @@ async def _committed(settings: Settings) -> dict[tuple[str, TopicPartition], int
 
 
 async def _ends(bootstrap: str, partitions: set[TopicPartition]) -> Ends:
-    consumer = AIOKafkaConsumer(**consumer_settings(bootstrap))
+    consumer = Consumer(**consumer_settings(bootstrap))
     try:
         await consumer.start()
-        consumer.assign(list(partitions))  # or aiokafka pauses a tenth of a second for each topic that it does not know yet
+        watch(consumer, partitions)
         ends: Ends = await consumer.end_offsets(list(partitions))
         return ends
     finally:

@@ -1,6 +1,7 @@
 """Orders over HTTP on a real Postgres, the allocator's answers handed to the projection as it would read them."""
 
 import asyncio
+import importlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from sqlalchemy import text
 from tests.support.orders_service import Orders, lines, orders_service
 
 pytestmark = pytest.mark.integration
+FIRST_ENTRIES = importlib.import_module("deploy.migrations.versions.0015_orders_first_entries")
 
 
 @pytest.fixture
@@ -364,19 +366,14 @@ async def test_everything_that_happened_to_an_order_is_told_in_turn(orders: Orde
     assert first["items"] + rest["items"] == entries
 
 
-OLDER = """
-INSERT INTO orders.history (merchant, number, id, happening, version, at, by, details) OVERRIDING SYSTEM VALUE
-SELECT merchant, number, id, e ->> 'happening', (e ->> 'version')::bigint, (e ->> 'at')::timestamptz, e ->> 'by', e -> 'details'
-  FROM (SELECT merchant, number, 0 AS id, first_entry::jsonb AS e FROM orders.sales_order
-        UNION ALL SELECT merchant, number, first_entry_id, first_entry::jsonb FROM orders.allocation) AS first
-"""
-
-
 async def test_a_history_of_which_every_entry_is_a_row_of_its_own_as_it_was_before_reads_the_same(orders: Orders) -> None:
     await _processing(orders, "A-1")
     entries = await orders.get("/orders/A-1/history")
     async with orders.platform.engine.begin() as connection:
-        for statement in (OLDER, *(f"UPDATE orders.{table} SET first_entry = NULL" for table in ("sales_order", "allocation"))):
+        for statement in (
+            FIRST_ENTRIES.ENTRIES_AS_ROWS,
+            *(f"UPDATE orders.{table} SET first_entry = NULL" for table in ("sales_order", "allocation")),
+        ):
             assert (await connection.execute(text(statement))).rowcount
     assert await orders.get("/orders/A-1/history") == entries
 

@@ -19,12 +19,15 @@ COMMENT ON COLUMN orders.sales_order.first_entry IS 'JSON; null: it stands in or
 COMMENT ON COLUMN orders.allocation.first_entry IS 'JSON; null: there was none, or it stands in orders.history';
 COMMENT ON COLUMN orders.allocation.first_entry_id IS 'Its place among the entries of orders.history';
 """
-DOWN = """
+ENTRIES_AS_ROWS = """
 INSERT INTO orders.history (merchant, number, id, happening, version, at, by, details) OVERRIDING SYSTEM VALUE
 SELECT merchant, number, id, e ->> 'happening', (e ->> 'version')::bigint, (e ->> 'at')::timestamptz, e ->> 'by', e -> 'details'
   FROM (SELECT merchant, number, 0 AS id, first_entry::jsonb AS e FROM orders.sales_order WHERE first_entry IS NOT NULL
         UNION ALL
         SELECT merchant, number, first_entry_id, first_entry::jsonb FROM orders.allocation WHERE first_entry IS NOT NULL) AS first;
+"""
+DOWN = f"""
+{ENTRIES_AS_ROWS}
 ALTER TABLE orders.allocation DROP COLUMN first_entry, DROP COLUMN first_entry_id;
 ALTER TABLE orders.sales_order DROP COLUMN first_entry;
 """
