@@ -13,14 +13,14 @@ import msgspec
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.orders.core.intake import key_of, take_in
+from services.orders.core.intake import Unchanged, key_of, take_in
 from services.orders.core.model import Changed, Key, Order, Refused
 from services.orders.store import dead_letters
 from services.orders.store.allocations import Overtaken
 from services.orders.store.dead_letters import Condemned
 from services.orders.store.driver import begin_batch
 from services.orders.store.projecting import project_batch
-from services.orders.store.saving import load, number_is_taken, save
+from services.orders.store.saving import load, note_channel_versions, number_is_taken, save
 from services.orders.subscriber import Subscriber
 from shared import metrics
 from shared.http import Platform, notify
@@ -71,17 +71,23 @@ async def take_intake(connection: AsyncConnection, outbox: Outbox, records: Sequ
     messages.sort(key=lambda one: one[1].version)
     orders: dict[Key, Order] = await load(connection, [key for key, _, _ in messages], lock=True) if messages else {}
     changes: list[Changed] = []
+    unchanged: set[Key] = set()
     for key, message, record in messages:
         answer = take_in(orders.get(key), message, _digest(message), now)
         if isinstance(answer, Refused):
             letter = DeadLetter(record, f"{answer.detail}: {answer.remedy}", answer.field)
             condemned.append(Condemned(letter, message.merchant))
             continue
+        if isinstance(answer, Unchanged):
+            orders[key] = answer.order
+            unchanged.add(key)
+            continue
         trace = traceparent_in(record.headers)
         for change in answer:
             changes.append(change.in_trace(trace))
             orders[key] = change.order
     await save(connection, outbox, changes)
+    await note_channel_versions(connection, [orders[key] for key in sorted(unchanged)])
     return Taken(condemned)
 
 

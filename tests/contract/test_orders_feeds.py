@@ -79,6 +79,16 @@ async def test_repeats_and_overtaking_do_no_harm_whatever_the_order_of_arrival(o
     assert await _letters(orders) == []
 
 
+async def test_a_version_that_says_nothing_new_is_remembered_against_an_older_one_that_comes_late(orders: Orders) -> None:
+    await orders.take_in(intake("A-1", 1), intake("A-2", 1), intake("A-2", 3))
+    await orders.take_in(intake("A-1", 3))
+    await orders.take_in(intake("A-1", 2, units=9), intake("A-2", 2, units=9), intake("A-1", 3))
+    for number in ("A-1", "A-2"):
+        assert (await orders.get(f"/orders/{number}"))["lines"][0]["units"] == 1
+    assert [event.demand.version for event in await orders.events()] == [1, 1]
+    assert await _letters(orders) == []
+
+
 async def test_two_processes_that_take_the_same_orders_at_once_make_each_once(database: str, orders: Orders) -> None:
     messages = [intake(f"A-{n}", version) for n in range(40) for version in (1, 2)]
     async with orders_service(database) as other:

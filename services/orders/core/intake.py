@@ -1,4 +1,4 @@
-"""What a channel's view of an order makes of ours: the order made, edited, canceled; or nothing, when it is old news."""
+"""What a channel's view of an order makes of ours: the order made, edited, canceled; or nothing, when it is old or no news."""
 
 from datetime import datetime
 from typing import cast
@@ -7,6 +7,7 @@ from services.orders.core.commands import CancelOrder, CreateOrder, EditOrder
 from services.orders.core.decider import create, decide
 from services.orders.core.model import Changed, DetailChanges, Details, Key, Order, OrderStatus, Refused
 from shared.schemas.intake import OrderIntake
+from shared.schemas.message import Value
 
 BY = "order-intake"
 
@@ -16,7 +17,14 @@ def key_of(message: OrderIntake) -> Key:
     return Key(message.merchant, message.number)
 
 
-def take_in(present: Order | None, message: OrderIntake, digest: str, now: datetime) -> list[Changed] | Refused:
+class Unchanged(Value, frozen=True):
+    """The channel said nothing new, in a version that nobody has heard of. `order` remembers that version: an older one that comes later
+    must not be taken for news."""
+
+    order: Order
+
+
+def take_in(present: Order | None, message: OrderIntake, digest: str, now: datetime) -> list[Changed] | Unchanged | Refused:
     """The changes that bring our order to the channel's view of it. `digest` is over the message: it tells a repeat from other content.
 
     Refused: what the order's status forbids, and a number that did not come from a channel. A refused version is not remembered, so that
@@ -72,15 +80,15 @@ def _make(message: OrderIntake, digest: str, now: datetime) -> list[Changed] | R
     return [made, canceled]
 
 
-def _bring_up(present: Order, message: OrderIntake, digest: str, now: datetime) -> list[Changed] | Refused:
+def _bring_up(present: Order, message: OrderIntake, digest: str, now: datetime) -> list[Changed] | Unchanged | Refused:
     if message.canceled:
         if present.status is OrderStatus.CANCELED:
-            return []
+            return Unchanged(present.but(channel_version=message.version, digest=digest))
         answer = decide(present, CancelOrder(reason=message.reason, by=BY), now)
     else:
         details = details_of(message)
         if details == present.details:
-            return []
+            return Unchanged(present.but(channel_version=message.version, digest=digest))
         answer = decide(present, EditOrder(changes=_changes(present.details, details), by=BY), now)
     if isinstance(answer, Refused):
         return answer

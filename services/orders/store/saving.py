@@ -38,6 +38,11 @@ _CHANGING = [name for name in ORDER_COLUMNS if name not in {"merchant", "number"
 _UPDATE_WITH_LINES = _update_of(_CHANGING)
 _UPDATE = _update_of(name for name in _CHANGING if name not in LINE_COLUMNS)
 """A thousand lines are not written again by every command."""
+_NOTE_CHANNEL_VERSIONS = """
+UPDATE orders.sales_order o SET channel_version = n.channel_version, digest = n.digest
+  FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[]) AS n (merchant, number, channel_version, digest)
+ WHERE o.merchant = n.merchant AND o.number = n.number
+"""
 _INSERT_HISTORY = f"""
 INSERT INTO orders.history ({_HISTORY_NAMES})
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[], $6::text[], $7::jsonb[])
@@ -87,6 +92,18 @@ async def save(connection: AsyncConnection, outbox: Outbox, changes: Sequence[Ch
     further = [change for change in changes if change is not first[change.order.key] or change.before is not None]
     await add_history(connection, [(change.order.key, change.entry) for change in further])
     await outbox.append(connection, max(change.order.changed_at for change in changes), *map(_outgoing, changes))
+
+
+async def note_channel_versions(connection: AsyncConnection, orders: Sequence[Order]) -> None:
+    """Remember which version of its channel's each order is known to be at: no change of the order, so its own version stays.
+
+    The orders were loaded under lock, or made by this transaction.
+    """
+    if not orders:
+        return
+    rows = [(order.key.merchant, order.key.number, order.channel_version, order.digest) for order in orders]
+    done = await (await driver(connection)).execute(_NOTE_CHANNEL_VERSIONS, *_columns(rows))
+    assert done == f"UPDATE {len(orders)}", f"{done} of {len(orders)}"
 
 
 async def add_history(connection: AsyncConnection, entries: Sequence[tuple[Key, Entry]]) -> None:
