@@ -6,6 +6,7 @@ Use it once a session: servers named in the environment, else containers where a
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from shared.local.errors import PortTaken, ServerDidNotStart
 from shared.local.kafka_settings import BEHAVIOUR
 from shared.local.stack import LocalStack
 
@@ -24,6 +26,9 @@ NAMED = "the ones that EARMARK_KAFKA and EARMARK_POSTGRES name"
 CONTAINERS = f"containers of {KAFKA_IMAGE} and {POSTGRES_IMAGE}"
 CONTAINER_START_SECONDS = 120
 DOCKER_ANSWERS_WITHIN_SECONDS = 3
+PORT_CHOICES = 3
+TAKEN = "(?i)address already in use"
+"""How Kafka and Postgres alike say that they could not listen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +72,20 @@ def _named_in_environment() -> Servers | None:
 
 
 def _private(folder: Path) -> Servers:
-    """Removed at the end, because data of a test run may lie outside `folder`. Those that ran before are only borrowed. Made for minutes:
-    in a benchmark of two cores Java's optimizing compiler and its collector threads took more than a third of what Kafka used."""
+    """Removed at the end, because data of a test run may lie outside `folder`. Those that ran before are only borrowed. A port that somebody
+    took between our look and the server's bind is a reason to choose others."""
+    for _ in range(PORT_CHOICES - 1):
+        try:
+            return _started(folder)
+        except (PortTaken, ServerDidNotStart) as error:
+            if isinstance(error, ServerDidNotStart) and not re.search(TAKEN, str(error)):
+                raise
+    return _started(folder)
+
+
+def _started(folder: Path) -> Servers:
+    """Made for minutes: in a benchmark of two cores Java's optimizing compiler and its collector threads took more than a third of what
+    Kafka used."""
     stack = LocalStack(folder, tied_to_parent=True, brief=True)
     cleanup = ExitStack()
     if not stack.is_running():
