@@ -22,7 +22,12 @@ help: ## list the targets
 
 # ------------------------------------------------------------------------------ the environment
 
-$(STAMP): requirements/all.txt pyproject.toml
+# uv installs in three seconds what takes pip a minute. Where it does not run here or does not know this network, pip does it.
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --native-tls
+OURSELVES := --no-deps --no-build-isolation -e .
+
+$(STAMP): requirements/all.txt requirements/uv.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Earmark needs Python 3.11 or newer, and none is on the PATH: install it, or run make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "$(PYTHON) is not Python 3.11 or newer: install that, or run make PYTHON=/path/to/python3.12" >&2; exit 1; }
@@ -30,9 +35,9 @@ $(STAMP): requirements/all.txt pyproject.toml
 		|| { echo "$(PYTHON) has no venv module: install it (Debian and Ubuntu: apt install python3-venv) and run make again" >&2; exit 1; }
 	@echo "Preparing $(VENV) with $$("$(PYTHON)" --version) (once; later runs start at once)" >&2
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/all.txt \
+	@{ $(PIP) --require-hashes -r requirements/uv.txt && $(UV) --require-hashes -r requirements/all.txt && $(UV) $(OURSELVES); } >$(VENV)/uv.log 2>&1 \
+		|| { $(PIP) --require-hashes -r requirements/all.txt && $(PIP) $(OURSELVES); } \
 		|| { echo "The packages could not be installed: see pip's reason above (mostly the network or a proxy), then run make again" >&2; exit 1; }
-	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 # ------------------------------------------------------------------------------ see it run
@@ -56,7 +61,8 @@ distclean: clean ## clean, and remove the virtual environment too
 # ------------------------------------------------------------------------------ prove it
 
 test: $(STAMP) ## everything that passes or fails on one machine (one gate for people and CI)
-	@$(MAKE) --no-print-directory static parallel alone
+	@$(MAKE) --no-print-directory -j2 static parallel
+	@$(MAKE) --no-print-directory alone
 
 check: $(STAMP) ## the quick gate: format, lint, types, architecture, unit and contract tests
 	@$(MAKE) --no-print-directory static
@@ -99,8 +105,8 @@ acceptance: $(STAMP) ## run every test that proves an acceptance behaviour, list
 docs: $(STAMP) ## write docs/schemas and docs/asyncapi.json from the code
 	@$(BIN)/python deploy/generate_docs.py
 
-lock: ## resolve the newest versions that pyproject.toml allows into requirements/*.txt
-	@test -x build/lock/bin/uv || { mkdir -p build && "$(PYTHON)" -m venv build/lock && build/lock/bin/pip --disable-pip-version-check install --quiet uv; }
-	@build/lock/bin/uv pip compile --quiet $(UV_OPTIONS) --all-extras pyproject.toml requirements/build.in -o requirements/all.txt
-	@build/lock/bin/uv pip compile --quiet $(UV_OPTIONS) -c requirements/all.txt pyproject.toml requirements/build.in -o requirements/production.txt
-UV_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --upgrade
+lock: $(STAMP) ## resolve the newest versions that pyproject.toml allows into requirements/*.txt
+	@$(LOCK) --all-extras pyproject.toml requirements/build.in -o requirements/all.txt
+	@$(LOCK) -c requirements/all.txt pyproject.toml requirements/build.in -o requirements/production.txt
+	@echo uv | $(LOCK) - -o requirements/uv.txt
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --upgrade

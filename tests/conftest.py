@@ -37,6 +37,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+LONG = (
+    "end_to_end/",
+    "test_servers_restart",
+    "test_whole_flow",
+    "test_local_stack",
+    "test_crash_points",
+    "test_world_checks",
+    "test_repeats",
+)
+"""Begun first, the longest tests foremost: at the end, when one worker has nothing left, the other has little to do."""
+
+
+def _begins_at(item: pytest.Item) -> int:
+    return next((place for place, name in enumerate(LONG) if name in item.nodeid), len(LONG))
+
+
 class _ByModule(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
     """A worker takes a whole module, whose fixtures are costly, and all tests of the console, whose first choice of ports is the same
     wherever it runs."""
@@ -48,6 +64,7 @@ class _ByModule(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no ty
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByModule | None:
     """What runs `alone` is dealt out so, where workers have servers of their own."""
+    config.option.loadscopereorder = False  # or the modules with the most tests would come first
     return _ByModule(config, log) if config.getoption("--servers-each") else None
 
 
@@ -59,7 +76,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A test that asks for a server is an integration test, whether it says so or not. Those that use Kafka, or start processes, run
     `alone`, one at a time on their servers: topics are everyone's. With a database of its own a test may run beside others."""
     for item in items:
@@ -68,6 +85,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("integration")
         if item.get_closest_marker("integration") and ("postgres_dsn" not in fixtures or "kafka_bootstrap" in fixtures):
             item.add_marker("alone")
+    if config.getoption("--servers-each"):
+        items.sort(key=_begins_at)
 
 
 @pytest.fixture(scope="session")
