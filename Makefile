@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down clean test check static parallel alone simulate coverage bench acceptance docs lock distclean
+.PHONY: help demo up down clean test check static style types parallel alone simulate coverage bench acceptance docs lock distclean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -61,16 +61,21 @@ distclean: clean ## clean, and remove the virtual environment too
 # ------------------------------------------------------------------------------ prove it
 
 test: $(STAMP) ## everything that passes or fails on one machine (one gate for people and CI)
-	@$(MAKE) --no-print-directory -j2 static parallel
+	@$(MAKE) --no-print-directory style
+	@$(MAKE) --no-print-directory -j2 types parallel
 	@$(MAKE) --no-print-directory alone
 
 check: $(STAMP) ## the quick gate: format, lint, types, architecture, unit and contract tests
 	@$(MAKE) --no-print-directory static
 	@$(PYTEST) -q -n auto -m "not integration" tests/unit tests/contract $(ARGS)
 
-static: $(STAMP) ## format, lint, types, architecture
+static: style types ## format, lint, types, architecture
+
+style: $(STAMP)
 	@$(BIN)/ruff format --check --quiet . || { echo "Run: $(BIN)/ruff format ." >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
+
+types: $(STAMP)
 	@$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports --no-logo
 

@@ -72,8 +72,8 @@ def _named_in_environment() -> Servers | None:
 
 
 def _private(folder: Path) -> Servers:
-    """Removed at the end, because data of a test run may lie outside `folder`. Those that ran before are only borrowed. A port that somebody
-    took between our look and the server's bind is a reason to choose others."""
+    """Removed at the end, because data of a test run may lie outside `folder`. Those that ran before are only borrowed. A port that
+    somebody took between our look and the server's bind is a reason to choose others."""
     for _ in range(PORT_CHOICES - 1):
         try:
             return _started(folder)
