@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down clean test check static style types parallel alone simulate coverage bench acceptance docs lock distclean
+.PHONY: help demo up down clean test check static style types parallel alone simulate chaos crash-points coverage bench acceptance docs lock distclean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE :=
 help: ## list the targets
 	@echo "Earmark: stock promised exactly once. Two commands to begin with: make demo, make test."
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-19s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-19s %s\n", $$1, $$2 }'
 
 # ------------------------------------------------------------------------------ the environment
 
@@ -89,6 +89,12 @@ alone: $(STAMP)
 
 simulate: $(STAMP) ## seeded simulation on all cores: make simulate SEEDS=10000, or SEED=4711 to replay one
 	@$(BIN)/python -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+chaos: $(STAMP) ## real processes under random faults: make chaos MINUTES=10, or SEED=4711 for the same faults again
+	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+crash-points: $(STAMP) ## every named crash point so many times under load: make crash-points TIMES=100
+	@$(BIN)/python -m tests.chaos --crash-points $(or $(TIMES),100) $(ARGS)
 
 coverage: $(STAMP) ## branch coverage of the pure parts by their unit tests; what is not covered is listed
 	@mkdir -p build

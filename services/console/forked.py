@@ -64,13 +64,13 @@ class ForkServer:
     """This side of it. It imports from the moment that this is made, and ends when it is closed or this process ends; services go on.
     Do not interrupt a question: its answer would be taken for the next one's.
 
-    `environment`: the fork server's own, which `ps` and the like show for its children as well.
+    `environment`: the fork server's own, which `ps` and the like show for its children as well. `module`: what is run there.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], module: str = "services.console.fork_server") -> None:
         self._lock = Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "services.console.fork_server"],
+            [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -49,10 +49,12 @@ class Broker:
     ports_file: Path
     on_started: Callable[[str, process.Identity, signal.Signals], None] = lambda server, identity, ending: None
     brief: bool = False
+    reached_at: int | None = None
+    """The port of a proxy in front of it, if clients are to go through one."""
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.ports.kafka}"
+        return f"127.0.0.1:{self.reached_at or self.ports.kafka}"
 
     @property
     def log(self) -> Path:
@@ -100,7 +102,7 @@ class Broker:
         self._pid_file.unlink(missing_ok=True)
 
     def _write_settings(self) -> None:
-        (self.folder / "server.properties").write_text(properties(broker_settings(self.ports)), encoding="ascii")
+        (self.folder / "server.properties").write_text(properties(broker_settings(self.ports, self.reached_at)), encoding="ascii")
         (self.folder / "log4j2.properties").write_text(LOGGING, encoding="ascii")
 
     def _format_once(self, java: list[str], cache: Path, on_progress: Progress) -> None:

@@ -23,8 +23,9 @@ logger.server.level = info
 """
 
 
-def broker_settings(ports: Ports) -> dict[str, str]:
-    """Every setting of the single node, broker and controller in one; the reasons stand beside the values.
+def broker_settings(ports: Ports, reached_at: int | None = None) -> dict[str, str]:
+    """Every setting of the single node, broker and controller in one; the reasons stand beside the values. `reached_at`: the port at which
+    clients reach it, where something stands in between: they go where the broker says that it is.
 
     Log folders are relative: the broker runs in its own data folder, so no path needs escaping and a project can be moved.
     """
@@ -32,7 +33,7 @@ def broker_settings(ports: Ports) -> dict[str, str]:
         "process.roles": "broker,controller",
         "node.id": str(NODE),
         "listeners": f"BROKER://127.0.0.1:{ports.kafka},CONTROLLER://127.0.0.1:{ports.kafka_controller}",
-        "advertised.listeners": f"BROKER://127.0.0.1:{ports.kafka}",
+        "advertised.listeners": f"BROKER://127.0.0.1:{reached_at or ports.kafka}",
         "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "inter.broker.listener.name": "BROKER",
         "controller.listener.names": "CONTROLLER",

@@ -62,11 +62,13 @@ class LocalStack:
         tied_to_parent: bool = False,
         brief: bool = False,
         needed: Collection[str] = BOTH,
+        kafka_reached_at: int | None = None,
     ) -> None:
         self.data_folder = data_folder.resolve()
         self._on_progress = on_progress
         self._brief = brief
         self._needed = needed
+        self._kafka_reached_at = kafka_reached_at
         self._deathwatch = Deathwatch() if tied_to_parent else None
         self._started_here: set[str] = set()
 
@@ -81,7 +83,7 @@ class LocalStack:
 
     @cached_property
     def kafka(self) -> Broker:
-        return Broker(self.data_folder / "kafka", self._ports, self._ports_file, self._note_start, self._brief)
+        return Broker(self.data_folder / "kafka", self._ports, self._ports_file, self._note_start, self._brief, self._kafka_reached_at)
 
     @cached_property
     def postgres(self) -> Server:

@@ -1,0 +1,69 @@
+"""Every named crash point and every way to lose a COMMIT, so many times each, under load: one point at a time."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from random import Random
+
+from shared.partitions import crash
+from tests.chaos.faults import POINTS
+from tests.chaos.stage import LOOK_SECONDS, Stage
+
+STOPPING = "stopping"
+COMMIT_LOST = "commit lost"
+ALL = (*crash.POINTS, COMMIT_LOST)
+"""The points by name, and COMMITs that the network loses before or after they take effect."""
+PASSED_AT_MOST = {STOPPING: 1, "claimed": 3}
+PASSED_UNDER_LOAD = 10
+"""A process dies at the first to so-manieth time that it passes its point."""
+DIES_WITHIN_SECONDS = 60.0
+
+
+class Deaths:
+    """So many deaths at one point."""
+
+    def __init__(self, stage: Stage, random: Random, point: str, times: int) -> None:
+        self._stage, self._random, self._point, self._times = stage, random, point, times
+        self.counts = {point: 0}
+        self.broken: list[str] = []
+
+    async def run(self) -> None:
+        """See `Drive`."""
+        while self.counts[self._point] < self._times and not self.broken:
+            await (self._lose_a_commit() if self._point == COMMIT_LOST else self._die())
+
+    async def _die(self) -> None:
+        """One more process joins, armed, and dies there under load."""
+        passed = self._random.randint(1, PASSED_AT_MOST.get(self._point, PASSED_UNDER_LOAD))
+        place = self._stage.add(self._random.choice(self._kinds()), f"{self._point}:{passed}")
+        await self._until(lambda: place.child is not None, f"{place} to start")
+        if self._point == STOPPING and place.child is not None:
+            await asyncio.to_thread(place.child.await_ready_or_dead)
+            place.child.ask_to_stop()
+        await self._until(lambda: place not in self._stage.places, f"{place} to die at {self._point}")
+        if place.child is not None and place.child.process.poll() == -signal.SIGKILL:
+            await self._stage.note_death(place)
+            self.counts[self._point] += 1
+        else:
+            self.broken.append(f"{place} did not die at {self._point}")
+
+    async def _lose_a_commit(self) -> None:
+        self._stage.postgres.commits_to_lose = 1
+        await self._until(lambda: self._stage.postgres.commits_to_lose == 0, "a COMMIT to be sent")
+        self.counts[self._point] += 1
+        await asyncio.sleep(self._random.uniform(0, 0.5))
+
+    def _kinds(self) -> tuple[str, ...]:
+        if self._point == STOPPING:
+            return ("allocator",)
+        return tuple(kind for kind, points in POINTS.items() if self._point in points)
+
+    async def _until(self, happened: Callable[[], bool], what: str) -> None:
+        """Wait for it; what does not happen in time is told, and ends the run."""
+        until = time.monotonic() + DIES_WITHIN_SECONDS
+        while not happened():
+            if time.monotonic() > until:
+                self.broken.append(f"waited {DIES_WITHIN_SECONDS:.0f} s for {what}")
+                return
+            await asyncio.sleep(LOOK_SECONDS)
