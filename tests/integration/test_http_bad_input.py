@@ -232,11 +232,11 @@ async def test_the_same_line_twice_the_same_number_twice_and_the_same_id_for_som
         assert [event.number for event in await orders.events()] == ["A-1"]
 
 
-@pytest.mark.parametrize("hostile", ["\u0000", "\ud800", "x" * 201, "", " "], ids=["NUL", "surrogate", "long", "empty", "blank"])
-async def test_names_that_can_not_be_are_refused_in_addresses(database: str, hostile: str) -> None:
+async def test_names_that_can_not_be_are_refused_in_addresses(database: str) -> None:
     async with inventory(database) as service:
-        place = quote(hostile.encode("utf-8", "surrogatepass"))
-        for path in (f"/products/{place}", f"/stock/{place}", f"/warehouses/{place}", f"/commands/{place}"):
-            answer = await service.send("GET", path)
-            assert answer.status_code in {404, 422}, (path, answer.text)
-            assert answer.json()["remedy"]
+        for hostile in ("\u0000", "\ud800", "x" * 201, "", " "):
+            place = quote(hostile.encode("utf-8", "surrogatepass"))
+            for path in (f"/products/{place}", f"/stock/{place}", f"/warehouses/{place}", f"/commands/{place}"):
+                answer = await service.send("GET", path)
+                assert answer.status_code in {404, 422}, (path, answer.text)
+                assert answer.json()["remedy"]

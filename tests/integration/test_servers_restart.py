@@ -56,7 +56,7 @@ class Floor:
 def floor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
     """Not the servers of the session: these tests kill them."""
     folder = tmp_path_factory.mktemp("restarts")
-    stack = LocalStack(folder / "servers", tied_to_parent=True)
+    stack = LocalStack(folder / "servers", tied_to_parent=True, brief=True)
     stack.start()
     settings = settings_for(stack.kafka_bootstrap, stack.postgres_dsn)
     asyncio.run(prepare(settings))
