@@ -25,7 +25,7 @@ from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import dead_letters, metrics
-from shared.consumer import Consumer
+from shared.consumer import Consumer, behind
 from shared.database import Fault, classify
 from shared.kafka import SESSION_MS, consumer_settings, group_settings
 from shared.partitions.model import DeadLetter, InputRecord
@@ -39,6 +39,8 @@ BATCH_WAIT_MS = 10
 """FastStream sleeps this long again after an empty poll: at its default of 200 a lone event takes 63 ms, at 10 it takes 8."""
 STOP_SECONDS = 12.0
 HALTED_SECONDS = 5.0
+RETRY_SECONDS = 2.0
+START_SECONDS = 60.0
 _OF_A_SUBSCRIBER = {
     "group_id", "auto_offset_reset", "fetch_max_wait_ms", "fetch_min_bytes", "fetch_max_bytes", "max_partition_fetch_bytes",
     "partition_assignment_strategy",
@@ -99,8 +101,8 @@ class Projector:
         while True:
             broker = self.broker()
             try:
-                await self._start(broker)
-                await self._until_stuck(broker)
+                if await self._is_started(broker):
+                    await self._until_stuck(broker)
             finally:
                 with contextlib.suppress(TimeoutError, KafkaError, OSError):
                     async with asyncio.timeout(STOP_SECONDS):
@@ -129,17 +131,17 @@ class Projector:
         before: dict[TopicPartition, int] = {}
         while True:
             await asyncio.sleep(STUCK_SECONDS)
-            behind: dict[TopicPartition, int] = {}
+            waiting: dict[TopicPartition, int] = {}
             if not self._folding:
                 with contextlib.suppress(KafkaError, TimeoutError, OSError):
-                    behind = await _behind(broker)
-            standing = [place for place, offset in behind.items() if before.get(place) == offset]
+                    waiting = await _behind(broker)
+            standing = [place for place, offset in waiting.items() if before.get(place) == offset]
             if standing and not self._folding:
                 place = standing[0]
-                self.stuck = f"{place.topic}/{place.partition} stood still at {behind[place]}, its consumer is made anew"
+                self.stuck = f"{place.topic}/{place.partition} stood still at {waiting[place]}, its consumer is made anew"
                 log.warning("projections of %s: %s", self.service, self.stuck)
                 return
-            before = behind
+            before = waiting
 
     def _subscribe(self, broker: KafkaBroker, projection: Projection) -> None:
         told = group_settings(self.bootstrap, f"earmark-{self.service}-{projection.name}", self.session_ms)
@@ -167,13 +169,16 @@ class Projector:
 
         subscriber(fold)
 
-    async def _start(self, broker: KafkaBroker) -> None:
-        while True:
-            try:
-                return await _started(broker)
-            except (KafkaError, OSError) as error:
-                log.warning("projections of %s wait for Kafka: %s", self.service, error)
-                await asyncio.sleep(2.0)
+    async def _is_started(self, broker: KafkaBroker) -> bool:
+        """False after a failure, or after a time in which every answer should have come: then a new one is tried."""
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await _started(broker)
+        except (KafkaError, OSError) as error:
+            log.warning("projections of %s wait for Kafka: %s", self.service, str(error) or f"no answer in {START_SECONDS:.0f} s")
+            await asyncio.sleep(RETRY_SECONDS)
+            return False
+        return True
 
     async def _fold(self, projection: Projection, records: Sequence[ConsumerRecord]) -> bool:
         """Fold a batch, however long it takes. Raising would lose it: FastStream goes on with the next (faststream#1980). False: the
@@ -247,13 +252,11 @@ async def _started(broker: KafkaBroker) -> None:
 
 
 async def _behind(broker: KafkaBroker) -> dict[TopicPartition, int]:
-    """Where records wait at the broker behind what was read, for every assigned partition."""
+    """Where records wait at the broker behind what was read, for all subscribers."""
     found: dict[TopicPartition, int] = {}
     async with asyncio.timeout(STUCK_SECONDS):
         for consumer in [one for subscriber in broker.subscribers if (one := getattr(subscriber, "consumer", None))]:
-            ends = await consumer.end_offsets(list(consumer.assignment()))
-            positions = {place: await consumer.position(place) for place in ends}
-            found |= {place: at for place, at in positions.items() if at < ends[place]}
+            found |= await behind(consumer)
     return found
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from aiokafka.errors import KafkaError
 
 from shared import metrics
-from shared.consumer import Consumer
+from shared.consumer import Consumer, behind
 from shared.database import Fault, classify
 from shared.kafka import SESSION_MS, group_settings, stop_client
 from shared.partitions.model import InputRecord
@@ -28,6 +28,7 @@ MAX_RECORDS = 1_000
 """With 1,000 a record costs a tenth less than with 500; with more it saves nothing, and requests wait longer for the loop."""
 COMMIT_SECONDS = 0.2
 STUCK_SECONDS = 30.0
+START_SECONDS = 60.0
 FINISH_SECONDS = 10.0
 Done = TypeVar("Done")
 
@@ -67,7 +68,8 @@ class Subscriber:
             consumer: Any = Consumer(*self._topics, **settings)  # aiokafka has no types
             started = time.monotonic()
             try:
-                await consumer.start()
+                async with asyncio.timeout(START_SECONDS):
+                    await consumer.start()
                 await _Session(self, consumer).run()
             except (KafkaError, OSError, _Stuck) as error:
                 failures = failures + 1 if time.monotonic() - started < 30 else 1
@@ -118,6 +120,7 @@ class _Session:
     def __init__(self, subscriber: Subscriber, consumer: Any) -> None:
         self._subscriber, self._consumer = subscriber, consumer
         self._done: dict[Any, int] = {}
+        self._waiting: dict[Any, int] = {}
         self._committed_at = self._moved_at = time.monotonic()
 
     async def run(self) -> None:
@@ -152,11 +155,11 @@ class _Session:
         if time.monotonic() - self._moved_at < STUCK_SECONDS:
             return
         self._moved_at = time.monotonic()
-        ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
-        for partition, end in ends.items():
-            position = await self._consumer.position(partition)
-            if end > position:
-                raise _Stuck(f"{partition.topic}/{partition.partition} stands still at {position} of {end}")
+        waiting = await behind(self._consumer)
+        for partition, position in waiting.items():
+            if self._consumer.assignment() or self._waiting.get(partition) == position:  # what others have committed may be on its way
+                raise _Stuck(f"{partition.topic}/{partition.partition} stands still at {position}")
+        self._waiting = waiting
 
 
 def _input(record: Any) -> InputRecord:

@@ -18,7 +18,7 @@ from tests.support.careful_reader import CarefulReader, careful_reader
 from tests.support.settling import until_settled
 
 DRAINED_WITHIN_SECONDS = 120.0
-SHOWN = 5
+REPLAYED = "a replay of the logs gives the same events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,34 +41,47 @@ async def prove(
         drained = await _drained(stage, reader)
         await restock()  # not before: a late adjustment would take away what it brings
         drained += await _drained(stage, reader)
-        async with stage.connected() as connection:
-            faults = await reader.faults(connection)
-        # In a thread: the proxies live in this loop, and would stand still as long as it decides.
-        replayed = await asyncio.to_thread(lambda: asyncio.run(replay(stage.direct_dsn, stage.settings)))
-        books = PublicBooks.of(reader.told)
-    report = await verify(stage.direct_dsn, settled=not drained)
-    broken = [f"{check.name}: {one}" for check in report.checks for one in check.problems]
-    measured = await recoveries(stage)
+        measured = await recoveries(stage)
+        return [
+            Held("every fault could be done and undone", sum(drive.counts.values()), drive.broken),
+            Held("nothing is stuck: everything drains and comes to rest", 1, drained),
+            Held("every command is answered, a repeat as the first time", sum(promises.counts.values()), promises.faults),
+            await _orders_are_kept(promises, caller),
+            await _events_are_whole(stage, reader),
+            await _replay_is_the_same(stage),
+            _public_books_balance(reader),
+            await _ledger_is_verified(stage, settled=not drained),
+            Held("no process stands still or is halted", len(stage.places), _troubles(stage)),
+            _dead_are_replaced(measured),
+        ], measured
+
+
+async def _events_are_whole(stage: Stage, reader: CarefulReader) -> Held:
+    async with stage.connected() as connection:
+        return Held("no event is missing, doubled or never committed", len(reader.told), await reader.faults(connection))
+
+
+async def _replay_is_the_same(stage: Stage) -> Held:
+    """In a thread: the proxies live in this loop, and would stand still as long as it decides."""
+    replayed = await asyncio.to_thread(lambda: asyncio.run(replay(stage.direct_dsn, stage.settings)))
+    return Held(REPLAYED, replayed.records, replayed.problems)
+
+
+def _public_books_balance(reader: CarefulReader) -> Held:
+    books = PublicBooks.of(reader.told)
+    return Held("by the public topics alone nothing is oversold", books.orders, books.problems())
+
+
+async def _ledger_is_verified(stage: Stage, *, settled: bool) -> Held:
+    report = await verify(stage.direct_dsn, settled=settled)
+    problems = [f"{check.name}: {one}" for check in report.checks for one in check.problems]
+    return Held("`earmark verify`: the ledger's own books balance", sum(check.counted for check in report.checks), problems)
+
+
+def _dead_are_replaced(measured: Sequence[Recovery]) -> Held:
+    name = f"a dead allocator's partitions serve again within {WITHIN_SECONDS:.0f} s (p99, undisturbed)"
     slow = [f"{one.partition} after {one.seconds:.1f} s" for one in too_slow(measured)]
-    undisturbed = sum(one.undisturbed for one in measured)
-    held = [
-        Held("every fault could be done and undone", sum(drive.counts.values()), drive.broken),
-        Held("nothing is stuck: everything drains and comes to rest", 1, drained),
-        Held("every command is answered, a repeat as the first time", sum(promises.counts.values()), promises.faults),
-        Held("every accepted order is as its client was told last", len(promises.orders), await _broken(promises, caller)),
-        Held("no event is missing, doubled or never committed", len(reader.told), faults),
-        Held("a replay of the logs gives the same events", replayed.records, replayed.problems),
-        Held("by the public topics alone nothing is oversold", books.orders, books.problems()),
-        Held("`earmark verify`: the ledger's own books balance", sum(check.counted for check in report.checks), broken),
-        Held("no process stands still or is halted", len(stage.places), _troubles(stage)),
-        Held(
-            f"a dead allocator's partitions serve again within {WITHIN_SECONDS:.0f} s (p99, undisturbed)",
-            undisturbed,
-            slow,
-            is_timed=True,
-        ),
-    ]
-    return held, measured
+    return Held(name, sum(one.undisturbed for one in measured), slow, is_timed=True)
 
 
 async def _drained(stage: Stage, reader: CarefulReader) -> list[str]:
@@ -85,13 +98,13 @@ async def _drained(stage: Stage, reader: CarefulReader) -> list[str]:
     return under_way
 
 
-async def _broken(promises: Promises, caller: Caller) -> list[str]:
-    found = []
+async def _orders_are_kept(promises: Promises, caller: Caller) -> Held:
+    broken = []
     for number, promise in promises.orders.items():
         order = await caller.read("orders", f"/orders/{number}")
-        if broken := promise.broken(order):
-            found.append(f"{number} {broken}: {order}")
-    return found
+        if problem := promise.broken(order):
+            broken.append(f"{number} {problem}: {order}")
+    return Held("every accepted order is as its client was told last", len(promises.orders), broken)
 
 
 def _troubles(stage: Stage) -> list[str]:

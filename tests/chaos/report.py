@@ -6,6 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from tests.chaos.proof import REPLAYED
 from tests.chaos.run import Outcome
 
 SHOWN = 5
@@ -33,7 +34,7 @@ def show_points(console: Console, found: Mapping[str, Outcome]) -> None:
     """One line for each crash point."""
     table = Table("crash point", "died", "orders", "events replayed", "recovery p50 s", "p99 s", "held", box=box.SIMPLE_HEAD)
     for point, outcome in found.items():
-        replayed = next(one.counted for one in outcome.held if one.name.startswith("a replay"))
+        replayed = next(one.counted for one in outcome.held if one.name == REPLAYED)
         times = [f"{outcome.recovery_seconds(share, undisturbed=False):.1f}" if outcome.recoveries else "-" for share in (0.5, 0.99)]
         held = "[green]all[/]" if outcome.ok else "[red]not all[/]"
         table.add_row(point, f"{outcome.faults[point]:,}", f"{outcome.orders:,}", f"{replayed:,}", *times, held)

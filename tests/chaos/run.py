@@ -11,8 +11,10 @@ from typing import Any, Protocol
 
 from services.console.demo.shop import Shop
 from tests.chaos.caller import Caller
-from tests.chaos.clients import IN_MAIN, SKUS, Channel, Mouth, Nuisance, Warehouse, WebShop
 from tests.chaos.driver import Drive
+from tests.chaos.goods import IN_MAIN, SKUS
+from tests.chaos.http_clients import Warehouse, WebShop
+from tests.chaos.kafka_clients import Channel, Mouth, Nuisance
 from tests.chaos.promises import Promises
 from tests.chaos.proof import Held, prove
 from tests.chaos.recovery import Recovery, quantile

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.inventory.store.tables import DEAD_LETTER
 from services.orders.subscriber import Subscriber
-from shared.consumer import Consumer
+from shared.consumer import Consumer, behind
 from shared.database import dispose, engine
 from shared.kafka import consumer_settings, group_settings, producer_settings, stop_client
 from shared.partitions.model import InputRecord
@@ -181,3 +181,24 @@ async def test_a_projection_whose_consumer_sits_still_says_so_and_gets_a_new_one
     assert folded == ["FIRST", "SECOND"]
     assert any("stood still at 1" in one for one in seen)
     assert len(projector.__dict__["brokers"]) == 2
+
+
+async def _joined(kafka: str, topic: str, group: str) -> Any:
+    member: Any = Consumer(topic, **group_settings(kafka, group))
+    await member.start()
+    return member
+
+
+async def test_a_member_that_was_given_no_partition_sees_whether_its_group_stands_still(kafka_bootstrap: str, topic: str) -> None:
+    await _say(kafka_bootstrap, topic, b"1", b"2")
+    members = [await _joined(kafka_bootstrap, topic, f"group-{topic}") for _ in range(2)]
+    await _until(lambda: sorted(len(member.assignment()) for member in members) == [0, 1])
+    idle, busy = sorted(members, key=lambda member: len(member.assignment()))
+    place = TopicPartition(topic, 0)
+    assert await behind(idle) == {place: 0}
+    await busy.commit({place: 1})
+    assert await behind(idle) == {place: 1}
+    await busy.commit({place: 2})
+    assert await behind(idle) == {}
+    for member in members:
+        await stop_client(member)
