@@ -50,6 +50,7 @@ _OF_A_SUBSCRIBER = {
 STUCK_SECONDS = 15.0
 """A consumer that stands still for two looks, so far apart, while records wait is made anew."""
 _NOW = text("SELECT now()")
+_Behind = dict[TopicPartition, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,21 +128,17 @@ class Projector:
         return broker
 
     async def _until_stuck(self, broker: KafkaBroker) -> None:
-        """Watch progress: aiokafka may sit still after a rejoin with no sign (aiokafka#1154), and FastStream's loop may have ended."""
-        before: dict[TopicPartition, int] = {}
+        """Watch progress: aiokafka may sit still after a rejoin with no sign (aiokafka#1154), it may wait for its own position for ever,
+        and FastStream's loop may have ended."""
+        before: _Behind = {}
         while True:
             await asyncio.sleep(STUCK_SECONDS)
-            waiting: dict[TopicPartition, int] = {}
-            if not self._folding:
-                with contextlib.suppress(KafkaError, TimeoutError, OSError):
-                    waiting = await _behind(broker)
-            standing = [place for place, offset in waiting.items() if before.get(place) == offset]
-            if standing and not self._folding:
-                place = standing[0]
-                self.stuck = f"{place.topic}/{place.partition} stood still at {waiting[place]}, its consumer is made anew"
+            now: _Behind = {} if self._folding else await _behind(broker)
+            if (reason := _standstill(before, now)) and not self._folding:
+                self.stuck = f"{reason}, its consumer is made anew"
                 log.warning("projections of %s: %s", self.service, self.stuck)
                 return
-            before = waiting
+            before = now
 
     def _subscribe(self, broker: KafkaBroker, projection: Projection) -> None:
         told = group_settings(self.bootstrap, f"earmark-{self.service}-{projection.name}", self.session_ms)
@@ -251,13 +248,24 @@ async def _started(broker: KafkaBroker) -> None:
     await broker.start()
 
 
-async def _behind(broker: KafkaBroker) -> dict[TopicPartition, int]:
-    """Where records wait at the broker behind what was read, for all subscribers."""
+async def _behind(broker: KafkaBroker) -> _Behind:
+    """Where records wait behind what was read, of all subscribers. None: one of them, or the broker, does not say."""
     found: dict[TopicPartition, int] = {}
-    async with asyncio.timeout(STUCK_SECONDS):
-        for consumer in [one for subscriber in broker.subscribers if (one := getattr(subscriber, "consumer", None))]:
-            found |= await behind(consumer)
+    try:
+        async with asyncio.timeout(STUCK_SECONDS):
+            for consumer in [one for subscriber in broker.subscribers if (one := getattr(subscriber, "consumer", None))]:
+                found |= await behind(consumer)
+    except (KafkaError, OSError):
+        return None
     return found
+
+
+def _standstill(before: _Behind, now: _Behind) -> str:
+    """What two looks say that nothing is read; empty where it may be."""
+    if now is None:
+        return "a reader does not say where it stands" if before is None else ""
+    place = next((place for place, at in now.items() if (before or {}).get(place) == at), None)
+    return f"{place.topic}/{place.partition} stood still at {now[place]}" if place else ""
 
 
 @dataclass(frozen=True, slots=True)

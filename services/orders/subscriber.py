@@ -155,7 +155,8 @@ class _Session:
         if time.monotonic() - self._moved_at < STUCK_SECONDS:
             return
         self._moved_at = time.monotonic()
-        waiting = await behind(self._consumer)
+        async with asyncio.timeout(STUCK_SECONDS):  # a consumer that never learns its position would wait for it for ever
+            waiting = await behind(self._consumer)
         for partition, position in waiting.items():
             if self._consumer.assignment() or self._waiting.get(partition) == position:  # what others have committed may be on its way
                 raise _Stuck(f"{partition.topic}/{partition.partition} stands still at {position}")

@@ -202,3 +202,21 @@ async def test_a_member_that_was_given_no_partition_sees_whether_its_group_stand
     assert await behind(idle) == {}
     for member in members:
         await stop_client(member)
+
+
+async def test_a_projection_that_never_learns_where_it_stands_gets_a_new_consumer(
+    database: str, kafka_bootstrap: str, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.projection.STUCK_SECONDS", 0.5)
+    folded: list[str] = []
+    seen: list[str] = []
+    async with _projected(database, kafka_bootstrap, topic, folded) as projector:
+        await _tell(kafka_bootstrap, topic, "FIRST", 1)
+        await _until(lambda: len(folded) == 1)
+        (lost,) = projector.__dict__["brokers"]
+        consumer = lost.subscribers[0].consumer
+        consumer.pause(TopicPartition(topic, 0))
+        consumer.position = lambda _: asyncio.Event().wait()  # as where the answer of the group's coordinator never comes
+        await _tell(kafka_bootstrap, topic, "SECOND", 2)
+        await _until(lambda: _noted(seen, projector.condition()) and folded == ["FIRST", "SECOND"])
+    assert any("does not say where it stands" in one for one in seen)
