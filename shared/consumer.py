@@ -112,6 +112,24 @@ def watch(consumer: Any, partitions: Collection[TopicPartition]) -> None:
     consumer.pause(*consumer.assignment())
 
 
+async def behind(consumer: Any) -> dict[TopicPartition, int]:
+    """Where records wait, and how far is read there, for every partition that a member of a group has.
+
+    A member that has none looks at what its group has committed: whether others read, or nobody does. A topic of which no partition is
+    known stands as partition -1. Raises KafkaError; waits for ever where the member never learns its position.
+    """
+    mine = consumer.assignment()
+    if mine:
+        read = {place: await consumer.position(place) for place in mine}
+    else:
+        places = [TopicPartition(topic, n) for topic in consumer.subscription() for n in consumer.partitions_for_topic(topic) or (-1,)]
+        if unknown := [place for place in places if place.partition < 0]:
+            return dict.fromkeys(unknown, 0)
+        read = {place: await consumer.committed(place) or 0 for place in places}
+    ends = await consumer.end_offsets(list(read))
+    return {place: at for place, at in read.items() if at < ends[place]}
+
+
 def records_in(batches: bytes, partition: TopicPartition) -> Iterator[Any]:
     """The records of whole batches in format 2, which every broker since 0.11 stores; names of headers that are not UTF-8 are escaped.
     Raises CorruptRecordException."""
@@ -177,21 +195,3 @@ def _number(body: memoryview, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return (found >> 1) ^ -(found & 1), at
         shift += 7
-
-
-async def behind(consumer: Any) -> dict[TopicPartition, int]:
-    """Where records wait, and how far is read there, for every partition that a member of a group has.
-
-    A member that has none looks at what its group has committed: who joined while a broker that had just been started knew no partition
-    of the topics was given nothing, and nobody told it ever after. A topic without partitions stands as partition -1. Raises KafkaError.
-    """
-    mine = consumer.assignment()
-    if mine:
-        read = {place: await consumer.position(place) for place in mine}
-    else:
-        places = [TopicPartition(topic, n) for topic in consumer.subscription() for n in consumer.partitions_for_topic(topic) or (-1,)]
-        if unknown := [place for place in places if place.partition < 0]:
-            return dict.fromkeys(unknown, 0)
-        read = {place: await consumer.committed(place) or 0 for place in places}
-    ends = await consumer.end_offsets(list(read))
-    return {place: at for place, at in read.items() if at < ends[place]}

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from random import Random
 
 from shared.partitions import crash
-from tests.chaos.faults import POINTS
 from tests.chaos.stage import LOOK_SECONDS, Stage
+from tests.support.crashing import IN_THE_ALLOCATOR, STOPPING
 
-STOPPING = "stopping"
 COMMIT_LOST = "commit lost"
 ALL = (*crash.POINTS, COMMIT_LOST)
 """The points by name, and COMMITs that the network loses before or after they take effect."""
@@ -55,9 +54,7 @@ class Deaths:
         await asyncio.sleep(self._random.uniform(0, 0.5))
 
     def _kinds(self) -> tuple[str, ...]:
-        if self._point == STOPPING:
-            return ("allocator",)
-        return tuple(kind for kind, points in POINTS.items() if self._point in points)
+        return ("allocator",) if self._point in IN_THE_ALLOCATOR else ("orders", "inventory")
 
     async def _until(self, happened: Callable[[], bool], what: str) -> None:
         """Wait for it; what does not happen in time is told, and ends the run."""

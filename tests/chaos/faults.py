@@ -1,19 +1,18 @@
 """The faults that may be drawn. Each is done to the stage and undone again by itself; how long it lasts is drawn as well."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
 from shared.local.postgres import STOP_SIGNALS
+from tests.chaos.proxy import Proxy
 from tests.chaos.stage import AT_LEAST, AT_MOST, Place, Stage
+from tests.support.crashing import IN_THE_ALLOCATOR, IN_THE_API, STOPPING
 
-POINTS = {
-    "allocator": ("claimed", "polled", "fenced", "decided", "saved", "before_commit", "committed", "half_published", "published"),
-    "orders": ("relay_published", "command_written", "command_committed"),
-    "inventory": ("relay_published", "command_written", "command_committed"),
-}
+UNDER_LOAD = tuple(point for point in IN_THE_ALLOCATOR if point != STOPPING)
+POINTS = {"allocator": UNDER_LOAD, "orders": IN_THE_API, "inventory": IN_THE_API}
 """The crash points that a process of each kind passes under load."""
 HOUR_SECONDS = 3_600
 BACK_WITHIN_SECONDS = 2.0
@@ -107,7 +106,7 @@ def _leave(stage: Stage, place: Place) -> None:
 
 async def restart_kafka(chance: Chance) -> None:
     """Clean, or kill -9."""
-    async with _server_fault(chance):
+    async with chance.servers, chance.stage.disturbance():
         broker, clean = chance.stage.stack.kafka, chance.random.random() < 0.5
         chance.stage.say("Kafka: restart" if clean else "Kafka: kill -9")
         await asyncio.to_thread(broker.stop if clean else broker.kill)
@@ -116,22 +115,21 @@ async def restart_kafka(chance: Chance) -> None:
 
 async def restart_postgres(chance: Chance) -> None:
     """Fast, or immediate, which is as a crash."""
-    async with _server_fault(chance):
+    async with chance.servers, chance.stage.disturbance():
         mode = chance.random.choice(list(STOP_SIGNALS))
         chance.stage.say(f"Postgres: {mode} restart")
         await asyncio.to_thread(chance.stage.stack.postgres.restart, mode)
 
 
-@asynccontextmanager
-async def _server_fault(chance: Chance) -> AsyncIterator[None]:
-    async with chance.servers, chance.stage.disturbance():
-        yield
+def _one_server(chance: Chance) -> tuple[str, Proxy]:
+    """Its name, and the way to it."""
+    return chance.random.choice((("Kafka", chance.stage.kafka), ("Postgres", chance.stage.postgres)))
 
 
 async def cut_connections(chance: Chance) -> None:
     """A share of the connections to one server is reset."""
     stage = chance.stage
-    name, proxy = chance.random.choice((("Kafka", stage.kafka), ("Postgres", stage.postgres)))
+    name, proxy = _one_server(chance)
     async with stage.disturbance():
         stage.say(f"network: {proxy.cut(chance.random.choice((0.2, 0.5, 1.0)))} connections to {name} reset")
         await asyncio.sleep(0)
@@ -140,7 +138,7 @@ async def cut_connections(chance: Chance) -> None:
 async def delay(chance: Chance) -> None:
     """Everything to and from one server is late."""
     stage = chance.stage
-    name, proxy = chance.random.choice((("Kafka", stage.kafka), ("Postgres", stage.postgres)))
+    name, proxy = _one_server(chance)
     longest, seconds = chance.random.choice((0.02, 0.1, 0.5)), chance.seconds(1, 8)
     stage.say(f"network: {name} is up to {longest * 1_000:.0f} ms late for {seconds:.1f} s")
     async with stage.disturbance():
@@ -154,7 +152,7 @@ async def delay(chance: Chance) -> None:
 async def half_open(chance: Chance) -> None:
     """A share of the connections to one server swallows everything, and says nothing."""
     stage = chance.stage
-    name, proxy = chance.random.choice((("Kafka", stage.kafka), ("Postgres", stage.postgres)))
+    name, proxy = _one_server(chance)
     seconds = chance.seconds(2, 15)
     async with stage.disturbance():
         silence = proxy.silence(chance.random.choice((0.2, 0.5)))

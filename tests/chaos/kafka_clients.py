@@ -1,15 +1,13 @@
 """Who uses the installation over Kafka meanwhile: a sales channel, and somebody who says things twice, late, or in no language at all."""
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime
 from random import Random
-from typing import Any
 
-import aiokafka
 from aiokafka.errors import KafkaError
 
 from services.console.demo.plan import ANNEX, MAIN
-from shared.kafka import consumer_settings, stop_client
 from shared.log_writer import KafkaLogWriter
 from shared.partitions.model import OutboxRow
 from shared.schemas.intake import OrderIntake
@@ -21,6 +19,7 @@ from tests.chaos.promises import Promise, Promises
 from tests.chaos.stage import Stage
 from tests.support.allocator import MERCHANT, PARTITIONS
 from tests.support.poison import Poison, on_inventory, on_orders
+from tests.support.topic_reading import from_the_beginning
 
 VERSIONS_AT_MOST = 4
 INTAKE = (("ce_type", b"earmark.order_intake.v1"),)
@@ -130,19 +129,13 @@ class Nuisance:
     async def _listen(self) -> None:
         """Whatever is said on the inputs that others may write to."""
         while True:
-            consumer: Any = aiokafka.AIOKafkaConsumer(**consumer_settings(self._stage.settings.bootstrap))
-            try:
-                await consumer.start()
-                consumer.assign([aiokafka.TopicPartition(topic.name, n) for topic in (ORDERS, INVENTORY) for n in range(PARTITIONS)])
-                await consumer.seek_to_beginning()
-                while True:
-                    for one, records in (await consumer.getmany(timeout_ms=500)).items():
-                        known = (Record(record.key or b"", record.value or b"", tuple(record.headers)) for record in records)
-                        self._heard += [(one.topic, one.partition, record) for record in known]
-            except (KafkaError, OSError):
-                await asyncio.sleep(1)
-            finally:
-                await stop_client(consumer)
+            with contextlib.suppress(KafkaError, OSError):
+                async with from_the_beginning(self._stage.settings.bootstrap, ORDERS.name, INVENTORY.name) as consumer:
+                    while True:
+                        for one, records in (await consumer.getmany(timeout_ms=500)).items():
+                            known = (Record(record.key or b"", record.value or b"", tuple(record.headers)) for record in records)
+                            self._heard += [(one.topic, one.partition, record) for record in known]
+            await asyncio.sleep(1)
 
 
 def _record(poison: Poison) -> Record:

@@ -1,7 +1,5 @@
 """How long state partitions stood still after their allocator died: until the first batch of the next owner."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -36,9 +34,3 @@ async def recoveries(stage: Stage) -> list[Recovery]:
 def _is_undisturbed(stage: Stage, death: Death, until: datetime) -> bool:
     others = [other for other in stage.deaths if other is not death and death.at <= other.at <= until]
     return not others and not any(began <= until and ended >= death.at for began, ended in stage.disturbed)
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that so large a share of them does not exceed; 0 of none."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from services.allocator.app import policy_of
 from services.allocator.core.policy import DemandSettings
@@ -20,19 +20,19 @@ from services.allocator.stock_side import StockSide
 from services.allocator.store.demand_memory import MemoryDemandStorage
 from services.allocator.store.stock_memory import MemoryStockStorage
 from shared.database import hot_connection
-from shared.kafka import consumer_settings, partition_counts, stop_client
+from shared.kafka import partition_counts
 from shared.partitions.memory import MemoryDatabase, MemoryPartitionStore
-from shared.partitions.model import Batch, InputRecord, OutboxRow, PartitionId
-from shared.partitions.partition import Limits, StatePartition
+from shared.partitions.model import Batch, InputRecord, PartitionId
+from shared.partitions.partition import StatePartition
 from shared.partitions.ports import Side
 from shared.schemas import topics
 from shared.schemas.wire import Record, header_map
 from shared.settings import Settings
+from tests.support.replaying import UNLIMITED, difference
+from tests.support.topic_reading import everything_on
 
 WRITTEN = (topics.RESERVATIONS, topics.OUTCOMES, topics.ALLOCATIONS, topics.MOVEMENTS, topics.STOCK_LEVELS, topics.DEAD_LETTERS)
 READ = (topics.ORDERS, topics.INVENTORY, topics.RESERVATIONS, topics.OUTCOMES)
-FIRST_INCARNATION = 1
-UNLIMITED = Limits(messages=10**9, backlog=10**9)
 _BATCHES = """
 SELECT batch_no, epoch, token::text AS token, logical_time, offsets, first_sequence, last_sequence, rules_hash, code_version
   FROM allocator.batch WHERE side = $1 AND number = $2 ORDER BY batch_no
@@ -55,26 +55,16 @@ class Logs:
         return self.inputs[TopicPartition(topic, number)][first:after]
 
 
-async def read_logs(bootstrap: str, counts: dict[str, int]) -> Logs:
+async def read_logs(bootstrap: str) -> Logs:
     """Every topic of the allocator from its beginning to its end now."""
-    consumer: Any = AIOKafkaConsumer(**consumer_settings(bootstrap))
-    await consumer.start()
-    try:
-        parts = [TopicPartition(topic.name, n) for topic in {*WRITTEN, *READ} for n in range(counts[topic.name])]
-        consumer.assign(parts)
-        await consumer.seek_to_beginning()
-        ends, logs = await consumer.end_offsets(parts), Logs()
-        while [one for one in parts if await consumer.position(one) < ends[one]]:
-            for one, records in (await consumer.getmany(timeout_ms=500)).items():
-                for record in records:
-                    _remember(logs, one, record)
-        return logs
-    finally:
-        await stop_client(consumer)
+    logs, names = Logs(), {topic.name for topic in (*WRITTEN, *READ)}
+    for record in await everything_on(bootstrap, *names):
+        _remember(logs, record)
+    return logs
 
 
-def _remember(logs: Logs, one: TopicPartition, record: Any) -> None:
-    headers = tuple(record.headers)
+def _remember(logs: Logs, record: Any) -> None:
+    one, headers = TopicPartition(record.topic, record.partition), tuple(record.headers)
     if one.topic in {topic.name for topic in READ}:
         known = logs.inputs[one]
         assert record.offset == len(known), f"{one} has no record at offset {len(known)}: nothing may be missing for a replay"
@@ -89,7 +79,6 @@ def _remember(logs: Logs, one: TopicPartition, record: Any) -> None:
 class Replayed:
     """What was done, and where it came out otherwise."""
 
-    batches: int = 0
     records: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -97,7 +86,7 @@ class Replayed:
 async def replay(dsn: str, settings: Settings) -> Replayed:
     """Every state partition, one after the other."""
     counts = partition_counts(settings.stock_partitions, settings.demand_partitions)
-    logs = await read_logs(settings.bootstrap, counts)
+    logs = await read_logs(settings.bootstrap)
     connection = await hot_connection(dsn, "chaos-replay")
     try:
         return await _replay(connection, settings, counts, logs)
@@ -147,22 +136,10 @@ class _Again:
             for topic, (first, after) in batch.offsets.items():
                 self.state.offer(logs.between(topic, self._partition.number, first, after))
             rows = await self.state.serve()
-            found.batches += 1
-            if problem := self._difference(batch, rows, logs, found):
-                found.problems.append(f"{self._partition} batch {batch.batch_no}: {problem}")
+            found.records += sum(len(row.records) for row in rows)
+            if problem := difference(self._partition, batch, rows, logs.published):
+                found.problems.append(problem)
                 return
-
-    def _difference(self, batch: Batch, rows: list[OutboxRow], logs: Logs, found: Replayed) -> str:
-        last = rows[-1].last_sequence if rows else batch.first_sequence - 1
-        if last != batch.last_sequence:
-            return f"ends at sequence {last}, it was {batch.last_sequence}"
-        for row in rows:
-            for sequence, record in enumerate(row.records, row.first_sequence):
-                then = logs.published.get((f"{self._partition}/{FIRST_INCARNATION}", sequence))
-                found.records += 1
-                if then != (row.topic, row.destination, record):
-                    return f"sequence {sequence} was {then}, and is {(row.topic, row.destination, record)} now"
-        return ""
 
 
 def _side(partition: PartitionId, settings: Settings, store: MemoryPartitionStore) -> Side:

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any, Protocol
 
 from services.console.demo.shop import Shop
+from services.console.demo.tally import percentile
 from tests.chaos.caller import Caller
 from tests.chaos.driver import Drive
 from tests.chaos.goods import IN_MAIN, SKUS
@@ -17,7 +18,7 @@ from tests.chaos.http_clients import Warehouse, WebShop
 from tests.chaos.kafka_clients import Channel, Mouth, Nuisance
 from tests.chaos.promises import Promises
 from tests.chaos.proof import Held, prove
-from tests.chaos.recovery import Recovery, quantile
+from tests.chaos.recovery import Recovery
 from tests.chaos.stage import Stage, stage
 from tests.support.shop import api_key
 
@@ -52,7 +53,7 @@ class Outcome:
 
     def recovery_seconds(self, share: float, *, undisturbed: bool) -> float:
         """A quantile of the recoveries."""
-        return quantile([one.seconds for one in self.recoveries if one.undisturbed or not undisturbed], share)
+        return percentile(sorted(one.seconds for one in self.recoveries if one.undisturbed or not undisturbed), share)
 
     def facts(self) -> dict[str, Any]:
         """For JSON."""
@@ -83,8 +84,7 @@ async def run(folder: Path, seed: int, say: Callable[[str], None], driven_by: Ca
         await installation.until_ready()
         warehouse = Warehouse(installation, promises, caller)
         held, measured = await prove(installation, promises, caller, drive, lambda: warehouse.receive(promises.units_by_sku(), IN_MAIN))
-        counts = dict(promises.counts)
-        return Outcome(seed, time.monotonic() - began_at, drive.counts, counts, len(promises.orders), measured, held)
+        return Outcome(seed, time.monotonic() - began_at, drive.counts, dict(promises.counts), len(promises.orders), measured, held)
 
 
 async def _furnish(installation: Stage, key: str) -> None:
@@ -110,9 +110,7 @@ async def _disturb(installation: Stage, promises: Promises, key: str, drive: Dri
         shops: list[Client] = [WebShop(f"web{n}", installation, promises, await caller(f"web{n}")) for n in range(SHOPS)]
         clients = [*shops, warehouse, Channel(installation, promises, mouth), Nuisance(installation, promises, mouth)]
         working = [asyncio.create_task(client.run(stop)) for client in clients]
-        driving = asyncio.create_task(drive.run())
-        await asyncio.wait([driving, *working], return_when=asyncio.FIRST_COMPLETED)
-        await driving
+        await drive.run()
         stop.set()
         async with asyncio.timeout(FINISHED_WITHIN_SECONDS):
             await asyncio.gather(*working)

@@ -74,7 +74,6 @@ class Stage:
     children: Children
     random: Random
     say: Say
-    session_ms: int = SESSION_MS
     places: list[Place] = field(default_factory=list)
     deaths: list[Death] = field(default_factory=list)
     disturbed: list[tuple[datetime, datetime]] = field(default_factory=list)
@@ -150,7 +149,7 @@ class Stage:
             crash, place.crash = place.crash, ""
             start = self.children.start
             place.child = await asyncio.to_thread(
-                lambda: start(place.kind, crash=crash, seconds_ahead=place.seconds_ahead, group_session_ms=self.session_ms)
+                lambda: start(place.kind, crash=crash, seconds_ahead=place.seconds_ahead, group_session_ms=SESSION_MS)
             )
 
     async def until_ready(self, seconds: float = 60) -> None:

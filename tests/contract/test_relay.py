@@ -15,12 +15,10 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database import MIGRATIONS, dispose, engine
-from shared.kafka import consumer_settings, stop_client
 from shared.migrations import migrate
 from shared.relay import MessageTooLarge, Outbox, Outgoing, Relay
 from shared.relay.outbox import NUMBERS, ROW_RECORDS, records_of
@@ -31,6 +29,7 @@ from shared.schemas.topics import INVENTORY, STOCK_LEVELS
 from shared.schemas.wire import Envelope, Record, decode, encode, header_map, partition_of
 from tests.support.http_service import KAFKA_AWAY, settings_for
 from tests.support.relay_process import PARTITIONS, SCHEMA, SHARDS, relay
+from tests.support.topic_reading import everything_on
 
 pytestmark = pytest.mark.integration
 OUTBOX = Outbox(SCHEMA, SHARDS)
@@ -91,24 +90,12 @@ async def rows(pool: AsyncEngine) -> int:
 
 async def told(kafka: str) -> dict[str, list[int]]:
     """Every version of each entity that is on the topic, in the order of its partition."""
-    consumer = AIOKafkaConsumer(**consumer_settings(kafka))
-    await consumer.start()
-    try:
-        parts = [TopicPartition(INVENTORY.name, number) for number in range(PARTITIONS)]
-        consumer.assign(parts)
-        ends = await consumer.end_offsets(parts)
-        found: defaultdict[str, list[int]] = defaultdict(list)
-        for part in parts:
-            await consumer.seek_to_beginning(part)
-        while any([await consumer.position(part) < ends[part] for part in parts]):
-            for part, records in (await consumer.getmany(timeout_ms=200)).items():
-                for record in records:
-                    (stock,) = decode(record.value, header_map(record.headers), {"receive_stock"})
-                    assert part.partition == partition_of(record.key, PARTITIONS)
-                    found[stock.sku].append(stock.units)
-        return dict(found)
-    finally:
-        await stop_client(consumer)
+    found: defaultdict[str, list[int]] = defaultdict(list)
+    for record in await everything_on(kafka, INVENTORY.name, partitions=PARTITIONS):
+        (stock,) = decode(record.value, header_map(record.headers), {"receive_stock"})
+        assert record.partition == partition_of(record.key, PARTITIONS)
+        found[stock.sku].append(stock.units)
+    return dict(found)
 
 
 def firsts(versions: Sequence[int]) -> list[int]:

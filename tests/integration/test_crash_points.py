@@ -12,6 +12,7 @@ from shared.settings import Settings
 from tests.support.allocator import channel, receipt
 from tests.support.careful_reader import careful_reader
 from tests.support.children import Child, Children
+from tests.support.crashing import IN_THE_ALLOCATOR, IN_THE_API
 from tests.support.settling import prove, until_settled
 from tests.support.shop import api_key, shop
 from tests.support.workload import Workload
@@ -19,20 +20,6 @@ from tests.support.workload import Workload
 pytestmark = pytest.mark.integration
 
 SESSION_MS = 2_000
-IN_THE_ALLOCATOR = {
-    "claimed": 3,
-    "polled": 4,
-    "fenced": 4,
-    "decided": 4,
-    "saved": 4,
-    "before_commit": 4,
-    "committed": 4,
-    "half_published": 2,
-    "published": 4,
-    "stopping": 1,
-}
-"""The point, and the how-manieth time that it is passed."""
-IN_THE_API = ("relay_published", "command_written", "command_committed")
 
 
 def test_every_named_crash_point_is_armed_by_a_test() -> None:

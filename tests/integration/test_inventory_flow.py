@@ -16,6 +16,7 @@ from tests.builders.inventory import AT, level, moved, refused
 from tests.support.allocator import channel, order
 from tests.support.http_service import settings_for
 from tests.support.inventory_service import PLACE, Inventory, inventory, inventory_and_allocator
+from tests.support.topic_reading import everything_on
 
 pytestmark = pytest.mark.integration
 
@@ -189,7 +190,7 @@ async def test_what_can_not_be_read_becomes_a_dead_letter_and_holds_up_nobody(da
         async with asyncio.timeout(20):
             while await service.service.rows("inventory.outbox"):
                 await asyncio.sleep(0.05)
-    letters = await _records(fresh_topics, DEAD_LETTERS.name)
+    letters = await everything_on(fresh_topics, DEAD_LETTERS.name)
     assert [letter.value for letter in letters] == [value for value, _ in poison]
     assert all(dict(letter.headers)["earmark_dead_reason"] for letter in letters)
     assert {dict(letter.headers)["earmark_dead_offset"] for letter in letters} == {b"0", b"1", b"2", b"3", b"4"}
@@ -224,22 +225,3 @@ async def test_a_newer_schema_stops_the_projection_and_not_the_service(database:
         await until(service, "/health/ready", lambda found: "stands still" in str(found))
         assert (await service.get("/stock"))["items"] == []
         assert (await service.post("/receipts", PLACE | {"sku": "A", "units": 1})).status_code == 202
-
-
-async def _records(bootstrap: str, topic: str) -> list[Any]:
-    from aiokafka import AIOKafkaConsumer, TopicPartition
-
-    from shared.kafka import consumer_settings, stop_client
-
-    consumer = AIOKafkaConsumer(**consumer_settings(bootstrap))
-    await consumer.start()
-    parts = [TopicPartition(topic, number) for number in range(8)]
-    consumer.assign(parts)
-    await consumer.seek_to_beginning(*parts)
-    ends = await consumer.end_offsets(parts)
-    found: list[Any] = []
-    while any([await consumer.position(part) < ends[part] for part in parts]):
-        for records in (await consumer.getmany(timeout_ms=200)).values():
-            found += records
-    await stop_client(consumer)
-    return found

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from shared.kafka import consumer_settings, stop_client
 from shared.schemas.intake import OrderIntake
 from shared.schemas.topics import ALLOCATIONS, DEAD_LETTERS, ORDER_INTAKE, ORDERS
 from shared.schemas.values import AdjustmentReason, Line
 from shared.schemas.wire import Envelope, decode, encode, header_map, partition_of
 from tests.support.allocator import PARTITIONS, Channel, adjustment, allocator, channel, receipt, settings_for
 from tests.support.orders_service import Orders, lines, now, orders_service
+from tests.support.topic_reading import everything_on
 
 pytestmark = pytest.mark.integration
 WAIT = "wait=30"
@@ -69,23 +68,6 @@ async def shop(fresh_topics: str, database: str) -> AsyncIterator[Shop]:
 async def _stocked(shop: Shop, **units: int) -> None:
     for sku, count in units.items():
         await shop.line.say(receipt(f"receive-{sku}-{random.random()}", sku, count))
-
-
-async def _records(kafka: str, topic: str) -> list[Any]:
-    """All records of a topic as it is now."""
-    consumer = AIOKafkaConsumer(**consumer_settings(kafka))
-    await consumer.start()
-    try:
-        places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
-        consumer.assign(places)
-        ends = await consumer.end_offsets(places)
-        await consumer.seek_to_beginning()
-        found: list[Any] = []
-        while len(found) < sum(ends.values()):
-            found += [record for records in (await consumer.getmany(timeout_ms=200)).values() for record in records]
-        return found
-    finally:
-        await stop_client(consumer)
 
 
 @pytest.mark.accept("002-01", "002-02", "002-06", "002-11", "002-21", "000-24", "000-25", "000-31")
@@ -148,10 +130,10 @@ async def test_a_bulk_run_serves_scarce_stock_in_the_order_of_the_selection(shop
     assert [item["result"] for item in items] == ["allocated"] * 5 + ["partially_allocated"] * 7
     freed = await shop.post("/allocation-runs", {"action": "deallocate", "orders": chosen})
     assert (freed["ended"], freed["refused"]) == (12, 0)
-    progress = [record for record in await _records(shop.kafka, ORDERS.name) if record.key.decode() == f"acme/{ended['id']}"]
+    progress = [record for record in await everything_on(shop.kafka, ORDERS.name) if record.key.decode() == f"acme/{ended['id']}"]
     versions = [decode(record.value, header_map(record.headers), {"allocation_run_changed"})[0].version for record in progress]
     assert versions == list(range(1, ended["version"] + 1))
-    assert await _records(shop.kafka, DEAD_LETTERS.name) == []
+    assert await everything_on(shop.kafka, DEAD_LETTERS.name) == []
 
 
 async def test_every_version_of_an_order_is_published_once_in_its_partition(shop: Shop) -> None:
@@ -168,7 +150,7 @@ async def test_every_version_of_an_order_is_published_once_in_its_partition(shop
     assert set(await asyncio.gather(*edits)) == {202}
     for n in range(20):
         await shop.until(f"/orders/A-{n}", lambda order: order["pending"] is None)
-    records = await _records(shop.kafka, ORDERS.name)
+    records = await everything_on(shop.kafka, ORDERS.name)
     seen: dict[str, list[int]] = {}
     for record in records:
         (event,) = decode(record.value, header_map(record.headers), {"order_changed"})
@@ -201,9 +183,9 @@ async def test_orders_of_a_channel_arrive_whatever_its_partitioner_and_poison_ha
         stored = (await connection.exec_driver_sql("SELECT count(*) FROM orders.dead_letter")).scalar()
     assert stored == 9
     async with asyncio.timeout(20):
-        while len(await _records(shop.kafka, DEAD_LETTERS.name)) < 9:
+        while len(await everything_on(shop.kafka, DEAD_LETTERS.name)) < 9:
             await asyncio.sleep(0.2)
-    letter = (await _records(shop.kafka, DEAD_LETTERS.name))[0]
+    letter = (await everything_on(shop.kafka, DEAD_LETTERS.name))[0]
     assert header_map(letter.headers)["earmark_dead_topic"] == ORDER_INTAKE.name
 
 
@@ -219,7 +201,7 @@ async def test_a_trace_goes_from_a_request_and_from_a_channels_record_to_the_all
     await shop.post("/orders/A-1/cancel", {"reason": "duplicate"}, traceparent=canceled)
     found = [
         (header_map(record.headers).get("traceparent"), record.key.decode(), decode(record.value, header_map(record.headers), ALLOCATED)[0])
-        for record in await _records(shop.kafka, ALLOCATIONS.name)
+        for record in await everything_on(shop.kafka, ALLOCATIONS.name)
     ]
     assert {(trace, key, told.outcome) for trace, key, told in found} == {
         (posted, "sales-order/acme/A-1", "allocated"),

@@ -164,22 +164,33 @@ def _noted(seen: list[str], condition: str) -> bool:
     return True
 
 
+def _sleep(consumer: Any, topic: str) -> None:
+    consumer.pause(TopicPartition(topic, 0))
+
+
+def _forget(consumer: Any, topic: str) -> None:
+    """As where the answer of the group's coordinator never comes."""
+    _sleep(consumer, topic)
+    consumer.position = lambda _: asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(("spoil", "said"), [(_sleep, "stood still at 1"), (_forget, "does not say where it stands")])
 async def test_a_projection_whose_consumer_sits_still_says_so_and_gets_a_new_one(
-    database: str, kafka_bootstrap: str, topic: str, monkeypatch: pytest.MonkeyPatch
+    database: str, kafka_bootstrap: str, topic: str, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Any, str], None], said: str
 ) -> None:
-    monkeypatch.setattr("shared.projection.STUCK_SECONDS", 0.5)
+    monkeypatch.setattr("shared.projection.STUCK_SECONDS", 1.0)
     folded: list[str] = []
     seen: list[str] = []
     async with _projected(database, kafka_bootstrap, topic, folded) as projector:
         await _tell(kafka_bootstrap, topic, "FIRST", 1)
         await _until(lambda: len(folded) == 1)
-        (asleep,) = projector.__dict__["brokers"]
-        asleep.subscribers[0].consumer.pause(TopicPartition(topic, 0))
+        (spoiled,) = projector.__dict__["brokers"]
+        spoil(spoiled.subscribers[0].consumer, topic)
         await _tell(kafka_bootstrap, topic, "SECOND", 2)
         await _until(lambda: _noted(seen, projector.condition()) and len(folded) == 2)
         await _until(lambda: projector.condition() == "running")
     assert folded == ["FIRST", "SECOND"]
-    assert any("stood still at 1" in one for one in seen)
+    assert any(said in one for one in seen)
     assert len(projector.__dict__["brokers"]) == 2
 
 
@@ -202,21 +213,3 @@ async def test_a_member_that_was_given_no_partition_sees_whether_its_group_stand
     assert await behind(idle) == {}
     for member in members:
         await stop_client(member)
-
-
-async def test_a_projection_that_never_learns_where_it_stands_gets_a_new_consumer(
-    database: str, kafka_bootstrap: str, topic: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("shared.projection.STUCK_SECONDS", 0.5)
-    folded: list[str] = []
-    seen: list[str] = []
-    async with _projected(database, kafka_bootstrap, topic, folded) as projector:
-        await _tell(kafka_bootstrap, topic, "FIRST", 1)
-        await _until(lambda: len(folded) == 1)
-        (lost,) = projector.__dict__["brokers"]
-        consumer = lost.subscribers[0].consumer
-        consumer.pause(TopicPartition(topic, 0))
-        consumer.position = lambda _: asyncio.Event().wait()  # as where the answer of the group's coordinator never comes
-        await _tell(kafka_bootstrap, topic, "SECOND", 2)
-        await _until(lambda: _noted(seen, projector.condition()) and folded == ["FIRST", "SECOND"])
-    assert any("does not say where it stands" in one for one in seen)

@@ -6,14 +6,13 @@ Memory is thrown away between batches at random, so it is shown too that no deci
 from typing import TYPE_CHECKING
 
 from shared.partitions.memory import MemoryDatabase, MemoryPartitionStore
-from shared.partitions.model import Batch, OutboxRow, PartitionId
-from shared.partitions.partition import Limits, StatePartition
+from shared.partitions.model import Batch, PartitionId
+from shared.partitions.partition import StatePartition
 from tests.simulation.failed import Failed
+from tests.support.replaying import UNLIMITED, difference
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
-
-_NO_LIMITS = Limits(messages=10**9, backlog=10**9)
 
 
 def replay(world: "World", partition: PartitionId, batches: list[Batch]) -> None:
@@ -35,19 +34,9 @@ async def _replay(world: "World", partition: PartitionId, batches: list[Batch]) 
         time = batch.logical_time
         if state is None or world.random.random() < forget:
             store = MemoryPartitionStore(database)
-            state = StatePartition(partition, world.business.side(partition, store), store, world.counts, lambda: "replay", _NO_LIMITS)
+            state = StatePartition(partition, world.business.side(partition, store), store, world.counts, lambda: "replay", UNLIMITED)
             await state.take_over("replay")
         for topic, (first, after) in batch.offsets.items():
             state.offer(world.kafka.logs[topic, partition.number].between(first, after))
-        _compare(world, partition, batch, await state.serve())
-
-
-def _compare(world: "World", partition: PartitionId, batch: Batch, again: list[OutboxRow]) -> None:
-    for row in again:
-        for sequence, record in enumerate(row.records, row.first_sequence):
-            stored = world.checks.committed.get((f"{partition}/1", sequence))
-            if stored != (row.topic, row.destination, record):
-                raise Failed(f"replay of {partition} batch {batch.batch_no} sequence {sequence}: then {stored}, now {row.topic} {record}")
-    last = again[-1].last_sequence if again else batch.first_sequence - 1
-    if last != batch.last_sequence:
-        raise Failed(f"replay of {partition} batch {batch.batch_no} ends at sequence {last}, it was {batch.last_sequence}")
+        if found := difference(partition, batch, await state.serve(), world.checks.committed):
+            raise Failed(f"replay of {found}")

@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 from pydantic import SecretStr
 
 from services.allocator.app import partition_process
-from shared.kafka import consumer_settings, producer_settings, stop_client
+from shared.kafka import producer_settings, stop_client
 from shared.partitions.process import PartitionProcess
 from shared.schemas import topics
 from shared.schemas.commands import AdjustStock, ReceiveStock
@@ -19,6 +19,7 @@ from shared.schemas.values import DemandKind, Line, Wish, demand_id, sku_key
 from shared.schemas.wire import Envelope, decode, encode, header_map, partition_of
 from shared.settings import Settings
 from shared.world import prepare
+from tests.support.topic_reading import from_the_beginning
 
 PARTITIONS = 8
 RIDES_OUT_MS = 90_000
@@ -140,14 +141,10 @@ def _decoded(record: Any) -> tuple[Any, ...]:
 async def channel(bootstrap: str) -> AsyncIterator[Channel]:
     """A producer, and a consumer of all public topics of the allocator from their beginning."""
     producer = AIOKafkaProducer(**producer_settings(bootstrap) | {"request_timeout_ms": RIDES_OUT_MS})
-    consumer = AIOKafkaConsumer(**consumer_settings(bootstrap))
     await producer.start()
-    await consumer.start()
-    told = (topics.ALLOCATIONS, topics.MOVEMENTS, topics.STOCK_LEVELS)
-    consumer.assign([TopicPartition(topic.name, number) for topic in told for number in range(PARTITIONS)])
-    await consumer.seek_to_beginning()
+    told = (topics.ALLOCATIONS.name, topics.MOVEMENTS.name, topics.STOCK_LEVELS.name)
     try:
-        yield Channel(producer, consumer)
+        async with from_the_beginning(bootstrap, *told, partitions=PARTITIONS) as consumer:
+            yield Channel(producer, consumer)
     finally:
         await stop_client(producer)
-        await stop_client(consumer)

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
-from shared.kafka import consumer_settings, stop_client
 from shared.schemas import topics
 from shared.schemas.values import DemandKind, demand_id
 from shared.schemas.wire import decode, header_map
+from tests.support.topic_reading import from_the_beginning
 
 INTERNAL = (topics.RESERVATIONS, topics.OUTCOMES)
 PUBLIC = (topics.ALLOCATIONS, topics.MOVEMENTS, topics.STOCK_LEVELS)
@@ -99,11 +99,5 @@ class CarefulReader:
 @asynccontextmanager
 async def careful_reader(bootstrap: str, partitions: int = 8) -> AsyncIterator[CarefulReader]:
     """From the beginning of every topic that the allocator writes."""
-    consumer = AIOKafkaConsumer(**consumer_settings(bootstrap))
-    await consumer.start()
-    consumer.assign([TopicPartition(topic.name, number) for topic in WRITTEN for number in range(partitions)])
-    await consumer.seek_to_beginning()
-    try:
+    async with from_the_beginning(bootstrap, *(topic.name for topic in WRITTEN), partitions=partitions) as consumer:
         yield CarefulReader(consumer)
-    finally:
-        await stop_client(consumer)

@@ -83,16 +83,21 @@ def _make(message: OrderIntake, digest: str, now: datetime) -> list[Changed] | R
 def _bring_up(present: Order, message: OrderIntake, digest: str, now: datetime) -> list[Changed] | Unchanged | Refused:
     if message.canceled:
         if present.status is OrderStatus.CANCELED:
-            return Unchanged(present.but(channel_version=message.version, digest=digest))
+            return Unchanged(_known(present, message, digest))
         answer = decide(present, CancelOrder(reason=message.reason, by=BY), now)
     else:
         details = details_of(message)
         if details == present.details:
-            return Unchanged(present.but(channel_version=message.version, digest=digest))
+            return Unchanged(_known(present, message, digest))
         answer = decide(present, EditOrder(changes=_changes(present.details, details), by=BY), now)
     if isinstance(answer, Refused):
         return answer
-    return [answer.but(order=answer.order.but(channel_version=message.version, digest=digest))]
+    return [answer.but(order=_known(answer.order, message, digest))]
+
+
+def _known(order: Order, message: OrderIntake, digest: str) -> Order:
+    """The order, with this as the newest version that is known of its channel's."""
+    return order.but(channel_version=message.version, digest=digest)
 
 
 def _changes(before: Details, after: Details) -> DetailChanges:

@@ -9,7 +9,7 @@ from shared.schemas.events import AllocatedLine, AllocationChanged, StockMoved
 from tests.chaos.books import PublicBooks
 from tests.chaos.promises import Promise
 from tests.chaos.proof import too_slow
-from tests.chaos.recovery import Recovery, quantile
+from tests.chaos.recovery import Recovery
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -92,10 +92,3 @@ def test_slow_recoveries_are_told_unless_something_else_suffered_too(seconds: li
     assert too_slow([Recovery("stock/1", one, undisturbed=True) for one in seconds])
     assert not too_slow([Recovery("stock/1", one, undisturbed=False) for one in seconds])
     assert not too_slow([Recovery("stock/1", 1.0, undisturbed=True)] * 199 + [Recovery("stock/1", 11.0, undisturbed=True)])
-
-
-def test_a_quantile_is_one_of_the_values() -> None:
-    assert quantile([], 0.5) == 0
-    assert quantile([3.0, 1.0, 2.0], 0.5) == 2.0
-    assert quantile([float(one) for one in range(1, 101)], 0.99) == 99.0
-    assert quantile([1.5], 1) == 1.5
