@@ -52,6 +52,14 @@ class Place:
     def is_alive(self) -> bool:
         return self.child is not None and self.child.process.poll() is None
 
+    def is_ready(self) -> bool:
+        """Whether its process lives and says so. Asks it, and waits for the answer."""
+        return self.child is not None and self.is_alive and self.child.is_ready()
+
+    def said(self) -> str:
+        """The end of its log."""
+        return self.child.said()[-4_000:] if self.child else "it was not started"
+
 
 @dataclass(frozen=True, slots=True)
 class Death:
@@ -153,13 +161,12 @@ class Stage:
             )
 
     async def until_ready(self, seconds: float = 60) -> None:
-        """Every place has a process that says that it is ready. Fails with the log of one that does not."""
+        """Every place has a process that says that it is ready. One may still die on its way there, of the crash point it is armed with or
+        because it was told to leave. Fails with the log of one that is not ready in time."""
         until = time.monotonic() + seconds
-        for place in self.places:
-            while place.child is None or not place.is_alive:
-                assert time.monotonic() < until, f"{place} was not started within {seconds} s"
-                await asyncio.sleep(LOOK_SECONDS)
-            await asyncio.to_thread(place.child.await_ready, max(1.0, until - time.monotonic()))
+        while waited_for := [place for place in list(self.places) if not await asyncio.to_thread(place.is_ready)]:
+            assert time.monotonic() < until, "\n".join(f"{place} is not ready within {seconds} s\n{place.said()}" for place in waited_for)
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 @asynccontextmanager

@@ -45,7 +45,7 @@ class Child:
         """Return when it says that it is ready, or has met the crash point it is armed with on its way there. Fails with its log."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            if self.process.poll() is not None or self._status("ready") == httpx.codes.OK:
+            if self.process.poll() is not None or self.is_ready():
                 return self
             time.sleep(0.05)
         raise AssertionError(f"{self.name} is not ready:\n{self.said()[-4_000:]}")
@@ -63,11 +63,12 @@ class Child:
             return []
         return sorted(text.splitlines()) if status == httpx.codes.SERVICE_UNAVAILABLE else []
 
-    def _status(self, kind: str) -> int:
+    def is_ready(self) -> bool:
+        """Whether it answers, and says that it is ready."""
         try:
-            return self.health(kind)[0]
+            return self.health("ready")[0] == httpx.codes.OK
         except httpx.HTTPError:
-            return 0
+            return False
 
     def said(self) -> str:
         """Its log so far."""
