@@ -7,6 +7,7 @@ from datetime import datetime
 import asyncpg
 import msgspec
 
+from services.allocator.store.array_text import any_texts, array, nullable_times, texts
 from services.allocator.store.demand_ports import DemandRow, Ended, Page
 
 _COLUMNS = ("partition", "page", *DemandRow._fields)
@@ -25,7 +26,8 @@ _UPDATE = """
 UPDATE allocator.demand AS d
    SET status = n.status, wish = n.wish, version = n.version, attempt = n.attempt,
        deadline_at = n.deadline_at, closed_at = n.closed_at, state = n.state, page = $2
-  FROM unnest($3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::timestamptz[], $9::timestamptz[], $10::text[])
+  FROM unnest($3::text::text[], $4::text::text[], $5::text::text[], $6::text::bigint[], $7::text::bigint[], $8::text::timestamptz[],
+              $9::text::timestamptz[], $10::text::text[])
        AS n (demand, status, wish, version, attempt, deadline_at, closed_at, state)
  WHERE d.demand = n.demand AND d.partition = $1
 """
@@ -71,8 +73,11 @@ class PostgresDemandStorage:
 
     async def update(self, partition: int, page: int, rows: Sequence[DemandRow]) -> None:
         """See the port."""
-        demand, _, *rest = map(list, zip(*rows, strict=True))
-        done = await self._connection.execute(_UPDATE, partition, page, demand, *rest)
+        demand, _, status, wish, version, attempt, deadline_at, closed_at, state = zip(*rows, strict=True)
+        done = await self._connection.execute(
+            _UPDATE, partition, page, texts(demand), texts(status), texts(wish), array(version), array(attempt),
+            nullable_times(deadline_at), nullable_times(closed_at), any_texts(state),
+        )  # fmt: skip
         if done != f"UPDATE {len(rows)}":
             raise DemandRowsMissing(f"demand/{partition}: {done} of {len(rows)}. {DemandRowsMissing.__doc__}")
 

@@ -1,6 +1,6 @@
 """`StockStorage` on Postgres: new rows by COPY, changed ones by one UPDATE per table, no ORM."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import asyncpg
@@ -18,7 +18,8 @@ from services.allocator.core.stock.rows import (
     StoredSku,
 )
 from services.allocator.store import stock_sql as sql
-from services.allocator.store.stock_text import array, reservations_text, texts
+from services.allocator.store.array_text import any_texts, array, flags, nullable_numbers, nullable_texts, nullable_times, texts
+from services.allocator.store.stock_text import reservations_text
 
 _FIGURES = [RecordRow._fields.index(name) for name in ("record", "on_hand", "held", "backed", "flagged", "version")]
 
@@ -89,7 +90,7 @@ class PostgresStockStorage:
         )
         await self._forget(changes.forgotten_reservations)
         await self._copy_reservations(changes.new_reservations)
-        await self._update(sql.UPDATE_RESERVATIONS, [_reservation_change(row) for row in changes.changed_reservations])
+        await self._update_reservations(changes.changed_reservations)
         await self._copy("movement", MovementRow._fields, changes.movements)
         await self._execute(sql.SAVE_QUEUES, changes.queues)
         await self._execute(sql.SAVE_BATONS, changes.batons)
@@ -120,6 +121,12 @@ class PostgresStockStorage:
             columns = list(zip(*rows, strict=True))
             numbers = [array(columns[at]) for at in _FIGURES]
             _check(await self._connection.execute(sql.UPDATE_RECORDS, changes.now, texts(columns[0]), texts(columns[1]), *numbers), rows)
+
+    async def _update_reservations(self, rows: Sequence[ReservationRow]) -> None:
+        if rows:
+            columns = zip(*map(_reservation_change, rows), strict=True)
+            written = [write(column) for write, column in zip(_CHANGE, columns, strict=True)]
+            _check(await self._connection.execute(sql.UPDATE_RESERVATIONS, *written), rows)
 
     async def _update(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         if rows:
@@ -170,6 +177,13 @@ def _reservation(row: asyncpg.Record) -> ReservationRow:
 
 
 def _reservation_change(row: ReservationRow) -> tuple[Any, ...]:
-    """The key and what may change. Arrays travel as text, because an array of arrays would be unnested to its leaves."""
-    flags = None if row.piece_flags is None else array(row.piece_flags)
-    return (*row[:3], *row[4:16], texts(row.warehouses), array(row.piece_records), array(row.piece_units), flags, row.empty_since)
+    """The key and what may change. Arrays are text within the array: an array of arrays would be unnested to its leaves."""
+    fallen = None if row.piece_flags is None else array(row.piece_flags)
+    return (*row[:3], *row[4:16], texts(row.warehouses), array(row.piece_records), array(row.piece_units), fallen, row.empty_since)
+
+
+_CHANGE: tuple[Callable[[Any], str], ...] = (
+    *3 * (texts,), *6 * (array,), flags, nullable_numbers, *2 * (texts,), array, nullable_times, *3 * (any_texts,), nullable_texts,
+    nullable_times,
+)  # fmt: skip
+"""How each column of a change is written."""

@@ -65,9 +65,10 @@ UPDATE allocator.reservation AS t
        strategy = n.strategy, priority = n.priority, demanded_at = n.demanded_at, warehouses = n.warehouses::text[],
        piece_records = n.piece_records::integer[], piece_units = n.piece_units::bigint[], piece_flags = n.piece_flags::bigint[],
        empty_since = n.empty_since
-  FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
-              $10::boolean[], $11::bigint[], $12::text[], $13::text[], $14::integer[], $15::timestamptz[], $16::text[], $17::text[],
-              $18::text[], $19::text[], $20::timestamptz[])
+  FROM unnest($1::text::text[], $2::text::text[], $3::text::text[], $4::text::bigint[], $5::text::bigint[], $6::text::bigint[],
+              $7::text::bigint[], $8::text::bigint[], $9::text::bigint[], $10::text::boolean[], $11::text::bigint[], $12::text::text[],
+              $13::text::text[], $14::text::integer[], $15::text::timestamptz[], $16::text::text[], $17::text::text[],
+              $18::text::text[], $19::text::text[], $20::text::timestamptz[])
        AS n (demand, sku, alternative, attempt, version, reserved_units, flagged_units, waiting_units, consumed_units, pending, mark,
              fill, strategy, priority, demanded_at, warehouses, piece_records, piece_units, piece_flags, empty_since)
  WHERE (t.demand, t.sku, t.alternative) = (n.demand, n.sku, n.alternative)

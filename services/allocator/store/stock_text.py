@@ -1,4 +1,4 @@
-"""Rows of the stock side as Postgres reads them in text: what COPY takes, and arrays.
+"""Rows of the stock side as COPY reads them in text.
 
 Values are identifiers of the published language and numbers: nothing in them needs an escape, and it is asserted that nothing could be
 taken for one.
@@ -10,6 +10,7 @@ from datetime import datetime
 import msgspec
 
 from services.allocator.core.stock.rows import ReservationRow
+from services.allocator.store.array_text import array, texts
 
 NULL = "\\N"
 _to_json = msgspec.json.Encoder().encode
@@ -39,13 +40,3 @@ def _line(row: ReservationRow, demanded_at: str, created_at: str) -> str:
 def _times(moments: list[datetime]) -> list[str]:
     """As text, all at once: msgspec writes a time in a twentieth of what `isoformat` takes."""
     return _to_json(moments)[2:-2].decode().split('","')
-
-
-def texts(names: tuple[str, ...]) -> str:
-    """An array of identifiers. In quotes: a warehouse may be named NULL."""
-    return '{"' + '","'.join(names) + '"}' if names else "{}"
-
-
-def array(numbers: tuple[int, ...]) -> str:
-    """An array of numbers."""
-    return "{" + ",".join(map(str, numbers)) + "}"

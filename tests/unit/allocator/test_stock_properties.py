@@ -69,6 +69,19 @@ def check_can_be_sent(send: Send) -> None:
     assert partition_of(send.key, 8) == partition_of(KEYS[send.topic](send.message), 8)
 
 
+def test_a_woken_demand_that_comes_out_of_turn_leaves_enough_for_those_before_it() -> None:
+    """Three wait for a restock that is enough for all; the last one comes first, and takes what nobody else needs."""
+    script = Script(StockSettings(level_interval_ms=0))
+    for name in ("o1", "o2", "o3"):
+        script.sends(f"chain {name} 2")
+    script.sends("receive W 6")
+    for name, left in (("o3", 4), ("o2", 2), ("o1", 0)):
+        script.sends(f"chain {name} 2")
+        free = sum(row.on_hand - row.backed for row in script.partition.rows("stock_record"))
+        assert free == left
+        check_books(script.partition)
+
+
 def _left_for_the_last(script: Script) -> dict[str, int]:
     """Free units by warehouse after every waiter that fits has had its own."""
     today = script.partition.now.date()

@@ -3,10 +3,17 @@
 from collections.abc import Mapping
 from datetime import date
 
-from services.allocator.core.stock.choosing import allot, free_by_warehouse
+from services.allocator.core.stock.choosing import allot, free_by_warehouse, free_units
 from services.allocator.core.stock.state import Reservation, SkuStock, Spent
 from services.allocator.core.stock.waiting import Rank
 from shared.schemas.values import Fill
+
+
+def has_room_for_everybody(sku: SkuStock, warehouse: str, units: int, today: date) -> bool:
+    """Whether these units are free in the warehouse even if everybody who may draw on it takes there all that they wait for. Then it does
+    not matter who is better placed, and a demand that a restock woke need not walk past the thousand that it woke before."""
+    wanted = units + sku.queue.units_on(warehouse)
+    return free_units(sku, (warehouse,), wanted, today) >= wanted
 
 
 def free_for(sku: SkuStock, rank: Rank, today: date) -> dict[str, int]:

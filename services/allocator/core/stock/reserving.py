@@ -5,7 +5,7 @@ from typing import NamedTuple
 from services.allocator.core.stock.answers import tell, tell_again
 from services.allocator.core.stock.backing import back, drop, keep_within, settle, shrink
 from services.allocator.core.stock.choosing import Picks, allot, choose, choose_allotted, free_units
-from services.allocator.core.stock.claims import free_for, left_for
+from services.allocator.core.stock.claims import free_for, has_room_for_everybody, left_for
 from services.allocator.core.stock.draft import Draft
 from services.allocator.core.stock.rows import ReservationKey
 from services.allocator.core.stock.state import Reservation, SkuStock
@@ -100,6 +100,9 @@ def reserve(draft: Draft, sku: SkuStock, reservation: Reservation, want: Want) -
         if sum([units for _, units in picks]) == missing:
             back(draft, sku, reservation, picks)
             return True
+    elif want.warehouses and has_room_for_everybody(sku, want.warehouses[0], missing, draft.today):
+        back(draft, sku, reservation, choose(sku, want.warehouses[:1], want.strategy, missing, draft.today))
+        return True
     return _take_what_is_left(draft, sku, reservation, want, missing)
 
 

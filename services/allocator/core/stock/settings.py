@@ -13,8 +13,8 @@ class StockSettings:
     `round_slice` SKUs at a time with `round_pause_seconds` between. `keep`: tombstones stand at least so long after their demand has
     ended."""
 
-    serve_limit: int = 100
-    window_limit: int = 64
+    serve_limit: int = 1_000
+    window_limit: int = 4_096
     baton_seconds: float = 30.0
     level_interval_ms: int = 250
     levels_per_second: int = 200

@@ -81,6 +81,10 @@ class WaitingQueue:
         """A waiter got part of what it waits for."""
         self.bands[warehouses].units -= units
 
+    def units_on(self, warehouse: str) -> int:
+        """What those who may draw on a warehouse wait for, there or elsewhere."""
+        return sum([band.units for band in self.bands.values() if warehouse in band.warehouses])
+
     def in_order(self, free: Mapping[str, int]) -> tuple[Iterator[Rank], set[str]]:
         """The waiters that could get something of what is free, and many that could not, best placed first; and the warehouses that
         they draw on. Do not change the queue meanwhile."""
