@@ -101,8 +101,8 @@ coverage: $(STAMP) ## branch coverage of the pure parts by their unit tests; wha
 	@$(BIN)/python -m coverage run -m pytest -q tests/unit/allocator tests/unit/orders tests/unit/inventory tests/unit/partitions $(ARGS)
 	@$(BIN)/python -m coverage report
 
-bench: $(STAMP) ## measure against the two yardsticks; the table also goes to build/bench.json
-	@$(BIN)/python -m tests.benchmarks $(ARGS)
+bench: $(STAMP) ## measure against the two yardsticks, all rows or ROW="hot"; the table also goes to build/bench.json
+	@$(BIN)/python -m tests.benchmarks --row "$(ROW)" $(ARGS)
 
 # Failed tests belong into the report (status 1); a run that did not take place (2 and above) would report promises as untested.
 acceptance: $(STAMP) ## run every test that proves an acceptance behaviour, list what is proven and what is not

@@ -9,12 +9,14 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What one run of one row gave. CPU is the whole machine's, all processes together, so it is only true on one otherwise idle."""
+    """What one run of one row gave; None: the row does not ask. CPU is the whole machine's, all processes together, so it is only true on
+    one otherwise idle. `memory_mib`: the most that one of the measured processes had in use so far."""
 
-    orders_per_second: float
-    cpu_us_per_order: float
+    orders_per_second: float | None = None
+    cpu_us_per_order: float | None = None
     p50_ms: float | None = None
     p99_ms: float | None = None
+    memory_mib: float | None = None
 
 
 class Stopwatch:
@@ -27,10 +29,10 @@ class Stopwatch:
     def seconds(self) -> float:
         return time.perf_counter() - self._began
 
-    def measured(self, orders: int, latencies: Sequence[float] = ()) -> Measurement:
+    def measured(self, orders: int, latencies: Sequence[float] = (), memory_mib: float | None = None) -> Measurement:
         """Everything so far, for `orders` orders; `latencies` in seconds."""
         seconds, cpu = self.seconds, machine_cpu_seconds() - self._cpu_began
-        return Measurement(orders / seconds, cpu / orders * 1e6, percentile_ms(latencies, 0.5), percentile_ms(latencies, 0.99))
+        return Measurement(orders / seconds, cpu / orders * 1e6, percentile_ms(latencies, 0.5), percentile_ms(latencies, 0.99), memory_mib)
 
 
 def percentile_ms(seconds: Sequence[float], share: float) -> float | None:
@@ -42,3 +44,10 @@ def machine_cpu_seconds() -> float:
     """User, nice, system, interrupts: what all processes and the kernel have used since boot."""
     user, nice, system, _, _, interrupts, soft = map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:8])
     return (user + nice + system + interrupts + soft) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_memory_mib(process: int) -> float:
+    """The most memory that a process had in use so far."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    (kib,) = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    return int(kib) / 1024

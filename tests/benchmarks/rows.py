@@ -1,9 +1,9 @@
-"""The rows of the benchmark: what each measures, the yardstick it is held against, and the floor and goal of that ratio."""
+"""The rows of the benchmark: what each measures, and the floor and goal of that."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from tests.benchmarks import allocator_flow, limit, reference, stock_side
+from tests.benchmarks import allocator_flow, growth, http_flow, limit, reference, restock, stock_side
 from tests.benchmarks.measuring import Measurement
 
 
@@ -20,20 +20,44 @@ Measure = Callable[[Servers], Awaitable[Measurement]]
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """What a row is held against: the median of `yardstick` in the same run, times `floor` (below it the work is not done) or `goal`."""
+    """A row's rate is to be so many times the median of `yardstick` in the same run: `floor` (below it the work is not done), `goal`."""
 
     yardstick: str
+    floor: float
+    goal: float
+    of: str = "orders_per_second"
+
+
+@dataclass(frozen=True, slots=True)
+class AtLeast:
+    """A rate that is to be so high, whatever the machine."""
+
+    floor: float
+    goal: float
+    of: str = "orders_per_second"
+
+
+@dataclass(frozen=True, slots=True)
+class AtMost:
+    """A time or memory that is not to be more than this. `of`: the field of the measurement."""
+
+    of: str
     floor: float
     goal: float
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table."""
+    """One line of the table, or one for each of its bars."""
 
     name: str
     measure: Measure
-    bars: tuple[Bar, ...] = ()
+    bars: tuple[Bar | AtLeast | AtMost, ...] = ()
+
+    @property
+    def yardsticks(self) -> set[str]:
+        """The rows that it is held against."""
+        return {bar.yardstick for bar in self.bars if isinstance(bar, Bar)}
 
 
 def _reference(workload: str, lines: int) -> Measure:
@@ -62,5 +86,35 @@ ROWS = (
     Row("allocator, hot", _stock_side("hot"), (Bar("reference, hot", 12, 25),)),
     Row("allocator, zipf", _stock_side("zipf"), (Bar("reference, zipf", 5, 10),)),
     Row("orders to allocated, three lines", _flow(3), (Bar("reference, three lines", 2, 4),)),
+    Row(
+        "HTTP to allocated, one at a time",
+        lambda servers: http_flow.one_at_a_time(servers.postgres, servers.kafka),
+        (AtMost("p50_ms", 60, 15), AtMost("p99_ms", 200, 50)),
+    ),
+    Row(
+        "HTTP to allocated, half of the most",
+        lambda servers: http_flow.at_half_the_most(servers.postgres, servers.kafka),
+        (AtMost("p99_ms", 500, 100),),
+    ),
+    Row(
+        "restock of 100,000 waiting lines, first served",
+        lambda servers: restock.first_served(servers.postgres, servers.kafka),
+        (AtMost("p50_ms", 1_000, 100), AtMost("memory_mib", 500, 200)),
+    ),
+    Row(
+        "restock of 10,000 all-or-nothing demands",
+        lambda servers: restock.all_or_nothing(servers.postgres, servers.kafka),
+        (AtLeast(500, 2_000),),
+    ),
+    Row(
+        "allocator, uniform, ten million reservations",
+        lambda servers: growth.measure(servers.postgres, servers.kafka),
+        (Bar("allocator, uniform", 0.7, 0.95),),
+    ),
+    Row(
+        "allocator, uniform, 100,000 SKUs",
+        lambda servers: stock_side.measure(servers.postgres, servers.kafka, "uniform", skus=100_000),
+        (AtMost("memory_mib", 1_024, 300),),
+    ),
 )
 """Yardsticks first: a run that is cut short has at least those."""

@@ -27,6 +27,7 @@ from shared.schemas.values import sku_key
 from shared.schemas.wire import Envelope, Record, encode, partition_of
 from shared.settings import Settings
 from shared.world import prepare
+from tests.benchmarks.measuring import peak_memory_mib
 from tests.benchmarks.workloads import ON_HAND_UNITS, SKUS, sku
 from tests.support import databases
 from tests.support import topics as kafka_topics
@@ -57,6 +58,7 @@ class Stand:
             "EARMARK_KAFKA": self.settings.bootstrap,
             "EARMARK_POSTGRES": self.settings.dsn,
             "EARMARK_API_KEY_PEPPER": PEPPER,
+            "EARMARK_REQUESTS_PER_SECOND": "100000",
             "EARMARK_ORDERS_PORT": str(self.settings.orders_port),
             "EARMARK_ALLOCATOR_PORT": str(self.settings.allocator_port),
         }
@@ -77,6 +79,10 @@ class Stand:
     def _signal(self, number: signal.Signals) -> None:
         for child in self._children:
             child.send_signal(number)
+
+    def peak_memory_mib(self) -> float:
+        """The most that one of the processes had in use so far."""
+        return max(peak_memory_mib(child.pid) for child in self._children)
 
     async def stop(self) -> None:
         """End all processes, gracefully where they can."""
@@ -106,12 +112,12 @@ class Stand:
             destinations.setdefault(partition, []).append(record)
         await self._writer.publish([OutboxRow(0, topic.name, to, 0, 0, tuple(found)) for to, found in destinations.items()])
 
-    async def fill_shelves(self) -> None:
+    async def fill_shelves(self, skus: int = SKUS) -> None:
         """Receive stock of every SKU, and return when all of it is posted: the processes have taken over by then."""
         movements = await self.counter(topics.MOVEMENTS, b'"stock_moved"')
         try:
-            await self.write(topics.INVENTORY, [_receipt(number) for number in range(SKUS)])
-            await movements.reach(SKUS)
+            await self.write(topics.INVENTORY, [_receipt(number) for number in range(skus)])
+            await movements.reach(skus)
         finally:
             await movements.close()
         connection = await asyncpg.connect(self.settings.dsn)
@@ -194,10 +200,10 @@ def _receipt(number: int) -> tuple[int, Record]:
 
 
 @asynccontextmanager
-async def stand(dsn: str, bootstrap: str) -> AsyncIterator[Stand]:
-    """A stand with a database of its own; topics are made anew, so two stands can not share a broker."""
+async def stand(dsn: str, bootstrap: str, template: str | None = None) -> AsyncIterator[Stand]:
+    """A stand with a database of its own, a copy of `template`; topics are made anew, so two stands can not share a broker."""
     async with AsyncExitStack() as stack:
-        database = await databases.create(dsn, await databases.template(dsn))
+        database = await databases.create(dsn, template or await databases.template(dsn))
         stack.push_async_callback(databases.drop, dsn, database)
         await kafka_topics.recreate(bootstrap)
         orders_port, allocator_port = free_ports(2)

@@ -11,20 +11,26 @@ from shared.schemas.values import Fill, sku_key
 from shared.schemas.wire import Record, packs, partition_of
 from tests.benchmarks.measuring import Measurement, Stopwatch
 from tests.benchmarks.stand import AT, MERCHANT, PARTITIONS, WAREHOUSE, stand
-from tests.benchmarks.workloads import picker
+from tests.benchmarks.workloads import SKUS, Picker, picker
 
 ORDERS = 100_000
 PACKED = 125
 """Commands in one record: what a batch of a thousand orders has for each of eight partitions."""
 SOURCE = "demand/0/1"
+_RESERVED = f"""
+SELECT sum(reserved_units) FROM allocator.reservation
+ WHERE demand COLLATE "C" BETWEEN 'sales-order/{MERCHANT}/SO-' AND 'sales-order/{MERCHANT}/SO-9'
+"""
 
 
-async def measure(dsn: str, bootstrap: str, workload: str, orders: int = ORDERS) -> Measurement:
-    """Run it once, on tables of its own."""
-    work = _reserves(workload, orders)
-    async with stand(dsn, bootstrap) as here:
+async def measure(
+    dsn: str, bootstrap: str, workload: str, orders: int = ORDERS, skus: int = SKUS, template: str | None = None
+) -> Measurement:
+    """Run it once, on tables of its own: empty ones, or copies of those of the database `template`."""
+    work = packed_reserves(picker(workload, 1, Random(1), skus), orders)
+    async with stand(dsn, bootstrap, template) as here:
         await here.start("tests.benchmarks.stock_process")
-        await here.fill_shelves()
+        await here.fill_shelves(skus)
         outcomes = await here.counter(topics.OUTCOMES, b'"type":"outcome"')
         try:
             here.freeze()
@@ -32,17 +38,17 @@ async def measure(dsn: str, bootstrap: str, workload: str, orders: int = ORDERS)
             watch = Stopwatch()
             here.thaw()
             await outcomes.reach(orders)
-            measured = watch.measured(orders)
+            measured = watch.measured(orders, memory_mib=here.peak_memory_mib())
         finally:
             await outcomes.close()
-        reserved = await here.ask("SELECT sum(reserved_units) FROM allocator.reservation")
+        reserved = await here.ask(_RESERVED)
         assert outcomes.count == reserved == orders, f"{outcomes.count} outcomes and {reserved} units for {orders} orders"
     return measured
 
 
-def _reserves(workload: str, orders: int) -> list[tuple[int, Record]]:
+def packed_reserves(pick: Picker, orders: int) -> list[tuple[int, Record]]:
     """The commands, packed as the demand side packs them, in the order in which it would number them."""
-    pick, waiting, sequence = picker(workload, 1, Random(1)), defaultdict[int, list[ReserveLine]](list), 0
+    waiting, sequence = defaultdict[int, list[ReserveLine]](list), 0
     written: list[tuple[int, Record]] = []
 
     def flush(partition: int) -> None:

@@ -18,13 +18,13 @@ def sku(number: int) -> str:
     return f"SKU-{number:06d}"
 
 
-def picker(workload: str, lines: int, random: Random) -> Picker:
-    """A function that gives the SKUs of the next order: `lines` distinct ones, sorted. `workload`: uniform, hot or zipf."""
+def picker(workload: str, lines: int, random: Random, skus: int = SKUS) -> Picker:
+    """A function that gives the SKUs of the next order: `lines` distinct ones of `skus`, sorted. `workload`: uniform, hot or zipf."""
     if workload == "hot":
         fixed = [sku(number) for number in range(lines)]
         return lambda: fixed
     if workload == "uniform":
-        return lambda: [sku(number) for number in sorted(random.sample(range(SKUS), lines))]
+        return lambda: [sku(number) for number in sorted(random.sample(range(skus), lines))]
     assert workload == "zipf", workload
     return _zipf(lines, random)
 

@@ -12,6 +12,7 @@ from shared.database import MIGRATIONS
 from shared.migrations import migrate
 
 TEMPLATE_LOCK = 0x74656D706C617465
+COPY_SECONDS = 300
 
 
 def named(dsn: str, database: str) -> str:
@@ -33,10 +34,10 @@ async def template(dsn: str) -> str:
 
 
 async def create(dsn: str, template_name: str | None = None) -> str:
-    """A new database, empty or a copy of the template; returns its DSN."""
+    """A new database, empty or a copy of the template; returns its DSN. A large template takes its time."""
     name = f"test_{secrets.token_hex(8)}"
     async with _connected(dsn) as connection:
-        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template_name or 'template0'}")
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template_name or 'template0'}", timeout=COPY_SECONDS)
     return named(dsn, name)
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from tests.benchmarks import report
 from tests.benchmarks.measuring import Measurement, percentile_ms
-from tests.benchmarks.results import Result, results
-from tests.benchmarks.rows import ROWS, Bar, Row
+from tests.benchmarks.results import UNITS, Result, results
+from tests.benchmarks.rows import ROWS, AtLeast, AtMost, Bar, Row
 from tests.benchmarks.workloads import SKUS, picker
 
 
@@ -38,6 +38,18 @@ def test_floor_and_goal_are_met_where_the_ratio_reaches_them(rate: float, met: s
     assert [one.met for one in found] == [None, met]
 
 
+@pytest.mark.parametrize(("milliseconds", "met"), [(61, "neither"), (60, "floor"), (15.1, "floor"), (15, "goal")])
+def test_of_a_time_less_is_better(milliseconds: float, met: str) -> None:
+    row = Row("latency", nothing, (AtMost("p50_ms", 60, 15),))
+    (found,) = results([row], {"latency": [Measurement(p50_ms=milliseconds), Measurement(p50_ms=1), Measurement(p50_ms=1_000)]})
+    assert (found.name, found.value, found.unit, found.met, found.ratio) == ("latency: median", milliseconds, "ms", met, None)
+
+
+def test_a_rate_may_be_held_against_a_figure_instead_of_a_yardstick() -> None:
+    (found,) = results([Row("served", nothing, (AtLeast(500, 2_000),))], {"served": runs(700)})
+    assert (found.value, found.floor, found.goal, found.reference, found.met) == (700, 500, 2_000, None, "floor")
+
+
 def test_a_row_whose_yardstick_was_not_measured_stands_alone() -> None:
     (product,) = results([YARDSTICK, PRODUCT], {"product": runs(500)})
     assert (product.ratio, product.met) == (None, None)
@@ -47,8 +59,9 @@ def test_every_bar_names_a_row_and_its_goal_lies_above_its_floor() -> None:
     names = {row.name for row in ROWS}
     assert len(names) == len(ROWS)
     for bar in (bar for row in ROWS for bar in row.bars):
-        assert bar.yardstick in names
-        assert 0 < bar.floor < bar.goal
+        assert not isinstance(bar, Bar) or bar.yardstick in names
+        assert bar.of in UNITS
+        assert 0 < bar.goal < bar.floor if isinstance(bar, AtMost) else 0 < bar.floor < bar.goal
 
 
 def test_the_report_is_written_for_programs_and_as_a_picture(tmp_path: Path) -> None:

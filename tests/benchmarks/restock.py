@@ -1,0 +1,95 @@
+"""Restocks of a SKU that many wait for: how soon the first is served, and how many a second."""
+
+import time
+from datetime import timedelta
+from random import Random
+
+from shared.schemas import topics
+from shared.schemas.commands import ReceiveStock
+from shared.schemas.events import Demand, OrderChanged
+from shared.schemas.values import DemandKind, Fill, Line, Wish, demand_id, sku_key
+from shared.schemas.wire import Envelope, Record, encode, partition_of
+from tests.benchmarks.measuring import Measurement, Stopwatch
+from tests.benchmarks.stand import AT, MERCHANT, PARTITIONS, WAREHOUSE, Stand, stand
+from tests.benchmarks.stock_side import packed_reserves
+from tests.benchmarks.workloads import picker
+
+SCARCE = "SCARCE"
+WAITING_LINES, WAITING_DEMANDS = 100_000, 10_000
+RESTOCKS, RESTOCK_UNITS = 20, 5
+SERVED = b'"reserved_units":1'
+
+
+async def first_served(dsn: str, bootstrap: str) -> Measurement:
+    """Lines of one unit wait on one SKU. A few units come, again and again: seconds from the receipt's writing until the outcome of a line
+    that it serves was read, and the memory that the allocator had in use."""
+    async with stand(dsn, bootstrap) as here:
+        await here.start("tests.benchmarks.stock_process")
+        await here.fill_shelves(skus=100)
+        outcomes = await here.counter(topics.OUTCOMES, b'"type":"outcome"')
+        try:
+            await here.write(topics.RESERVATIONS, packed_reserves(lambda: [SCARCE], WAITING_LINES))
+            await outcomes.reach(WAITING_LINES)
+        finally:
+            await outcomes.close()
+        served, watch, latencies = await here.counter(topics.OUTCOMES, SERVED), Stopwatch(), []
+        try:
+            for number in range(1, RESTOCKS + 1):
+                began = time.perf_counter()
+                await _restock(here, number, RESTOCK_UNITS)
+                await served.reach((number - 1) * RESTOCK_UNITS + 1)
+                latencies.append(time.perf_counter() - began)
+                await served.reach(number * RESTOCK_UNITS)
+        finally:
+            await served.close()
+        return watch.measured(RESTOCKS * RESTOCK_UNITS, latencies, here.peak_memory_mib())
+
+
+async def all_or_nothing(dsn: str, bootstrap: str) -> Measurement:
+    """Demands of three SKUs wait on one of them; units for all come: how many a second are told that they are allocated."""
+    async with stand(dsn, bootstrap) as here:
+        await here.start("services.console.serve", "allocator")
+        await here.fill_shelves()
+        waiting = await here.counter(topics.ALLOCATIONS, b'"outcome":"could_not_allocate"')
+        try:
+            await here.write(topics.ORDERS, _orders(WAITING_DEMANDS))
+            await waiting.reach(WAITING_DEMANDS)
+        finally:
+            await waiting.close()
+        allocated = await here.counter(topics.ALLOCATIONS, b'"outcome":"allocated"')
+        try:
+            watch = Stopwatch()
+            await _restock(here, 1, WAITING_DEMANDS)
+            await allocated.reach(WAITING_DEMANDS)
+            return watch.measured(WAITING_DEMANDS)
+        finally:
+            await allocated.close()
+
+
+async def _restock(here: Stand, number: int, units: int) -> None:
+    key = sku_key(MERCHANT, SCARCE)
+    receipt = ReceiveStock(
+        command_id=f"restock-{number}", merchant=MERCHANT, sku=SCARCE, warehouse=WAREHOUSE, bin="A-1", units=units, issued_at=AT
+    )
+    record = encode(receipt, key=key, envelope=Envelope("inventory/1/1", number), time=AT)
+    await here.write(topics.INVENTORY, [(partition_of(key, PARTITIONS), record)])
+
+
+def _orders(count: int) -> list[tuple[int, Record]]:
+    pick, found = picker("uniform", 2, Random(1)), []
+    for number in range(count):
+        name = f"SO-{number:08d}"
+        demand = Demand(
+            id=demand_id(DemandKind.SALES_ORDER, MERCHANT, name),
+            merchant=MERCHANT,
+            version=1,
+            wish=Wish.STOCK,
+            lines=tuple(Line(sku=sku, units=1) for sku in sorted([SCARCE, *pick()])),
+            fill=Fill.ALL_OR_NOTHING,
+            warehouses=(WAREHOUSE,),
+            demanded_at=AT + timedelta(milliseconds=number),
+        )
+        order = OrderChanged(demand=demand, number=name, status="awaiting_fulfillment", changed_at=AT)
+        record = encode(order, key=demand.id, envelope=Envelope("orders/0/1", number + 1), time=AT)
+        found.append((partition_of(demand.id, PARTITIONS), record))
+    return found
