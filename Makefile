@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down clean test check static style types parallel alone simulate chaos crash-points coverage bench acceptance docs lock distclean
+.PHONY: help demo up down clean test check static style types parallel alone simulate chaos crash-points fuzz coverage bench acceptance docs lock distclean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -67,7 +67,7 @@ test: $(STAMP) ## everything that passes or fails on one machine (one gate for p
 
 check: $(STAMP) ## the quick gate: format, lint, types, architecture, unit and contract tests
 	@$(MAKE) --no-print-directory static
-	@$(PYTEST) -q -n auto -m "not integration" tests/unit tests/contract $(ARGS)
+	@$(PYTEST) -q -n auto -m "not integration" tests/unit tests/contract tests/fuzz $(ARGS)
 
 static: style types ## format, lint, types, architecture
 
@@ -95,6 +95,9 @@ chaos: $(STAMP) ## real processes under random faults: make chaos MINUTES=10, or
 
 crash-points: $(STAMP) ## every named crash point so many times under load: make crash-points TIMES=100
 	@$(BIN)/python -m tests.chaos --crash-points $(or $(TIMES),100) $(ARGS)
+
+fuzz: $(STAMP) ## look for input that breaks a promise: make fuzz MINUTES=60; what is found joins tests/fuzz/corpus
+	@$(BIN)/python -m tests.fuzz $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 coverage: $(STAMP) ## branch coverage of the pure parts by their unit tests; what is not covered is listed
 	@mkdir -p build

@@ -10,6 +10,11 @@ REQUEST_SECONDS = Histogram(
     ["service", "method", "route", "status"],
     buckets=_SECONDS,
 )
+CONNECTIONS_CUT = Counter(
+    "earmark_http_connections_cut",
+    "Connections ended because their client was slow, said no HTTP or there were too many",
+    ["service", "reason"],
+)
 COMMANDS_REPLAYED = Counter(
     "earmark_http_commands_replayed", "Commands answered from a stored reply of the same idempotency key", ["service"]
 )

@@ -72,6 +72,8 @@ class Settings(BaseSettings):
     pool_size: Annotated[int, Field(ge=1, le=100)] = 10
     max_waiting_requests: Annotated[int, Field(ge=1, le=100_000)] = 1_000
     """Requests wait for the database in the order in which they came; more than this are answered with 503 at once."""
+    max_connections: Annotated[int, Field(ge=10, le=100_000)] = 1_000
+    """Connections of one process; where one more comes, the client that has kept it waiting longest is cut off."""
     requests_per_second: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
     """How many requests one API key may make in all processes of a service; more are answered with 429. Twice as many at once after a
     pause."""

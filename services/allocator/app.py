@@ -1,6 +1,6 @@
 """The allocator as a process: state partitions of both sides inside a FastStream application, and its read-only HTTP beside it.
 
-The hot loops run directly on aiokafka in the application's lifespan; FastStream carries the lifespan, health, metrics and AsyncAPI.
+The hot loops run directly on aiokafka in the application's lifespan; FastStream carries the lifespan, metrics and AsyncAPI.
 """
 
 import asyncio
@@ -14,11 +14,12 @@ from typing import Any
 
 import asyncpg
 from fastapi import FastAPI
-from faststream.asgi import AsgiFastStream, AsgiResponse, get
+from faststream.asgi import AsgiFastStream
 from faststream.kafka import KafkaBroker
 from faststream.specification import AsyncAPI
 from prometheus_client import make_asgi_app
 
+from services.allocator.api.health import health_routes
 from services.allocator.api.routes import read_only_api
 from services.allocator.core.policy import DemandSettings, PolicySettings
 from services.allocator.demand_side import DemandSide
@@ -93,19 +94,8 @@ async def _state_connection(dsn: str) -> asyncpg.Connection:
 def application(settings: Settings) -> Any:
     """The ASGI application of one allocator process."""
     process = partition_process(settings)
-    api = read_only_api(settings)
+    api = read_only_api(settings, health_routes(process.troubles, process.is_ready))
     waiting_lines = WaitingLines(api.state.platform.engine, lambda: process.numbers("stock"))
-
-    @get
-    async def live(scope: Any) -> AsgiResponse:
-        """Whether the process should be left alone: no partition is halted or stuck."""
-        troubles = process.troubles()
-        return AsgiResponse("\n".join(troubles).encode() or b"ok", 503 if troubles else 200)
-
-    @get
-    async def ready(scope: Any) -> AsgiResponse:
-        """Whether every state partition that the group gave us has been taken over."""
-        return AsgiResponse(b"ok", 200) if process.is_ready() else AsgiResponse(b"taking over", 503)
 
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
@@ -122,12 +112,7 @@ def application(settings: Settings) -> Any:
                         await task
 
     broker = KafkaBroker(settings.bootstrap, acks="all", enable_idempotence=True)
-    app = AsgiFastStream(
-        broker,
-        lifespan=lifespan,
-        specification=AsyncAPI(title="Earmark allocator", version=CODE_VERSION),
-        asgi_routes=[("/health/live", live), ("/health/ready", ready)],
-    )
+    app = AsgiFastStream(broker, lifespan=lifespan, specification=AsyncAPI(title="Earmark allocator", version=CODE_VERSION))
     return _beside(app, api)
 
 
@@ -138,12 +123,12 @@ def _exit_on_failure(serving: "asyncio.Task[None]") -> None:
 
 
 def _beside(app: AsgiFastStream, api: FastAPI) -> Any:
-    """FastStream's application for lifespan and health; `/metrics`; everything else is the read-only HTTP."""
+    """FastStream's application for the lifespan; `/metrics`; everything else is the read-only HTTP."""
     metrics = make_asgi_app()
 
     async def dispatch(scope: Any, receive: Any, send: Any) -> None:
         path = scope.get("path", "")
-        if scope["type"] == "lifespan" or path.startswith("/health/"):
+        if scope["type"] == "lifespan":
             await app(scope, receive, send)
         elif path.startswith("/metrics"):
             await metrics(scope, receive, send)

@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 
-import uvicorn
 import uvloop
 
 from services.console.errors import ConsoleError
@@ -55,7 +54,7 @@ def _run(name: str) -> None:
     gc.disable()  # what is imported stays, and to look for what does not took a tenth of it
     module = importlib.import_module(APPLICATIONS[kind])
     tune_collector(kind)
-    uvloop.run(_serve(module.application(found), found, getattr(found, f"{kind}_port") if not copy else 0))
+    uvloop.run(_serve(module.application(found), found, kind, getattr(found, f"{kind}_port") if not copy else 0))
 
 
 def tune_collector(kind: str) -> None:
@@ -65,21 +64,14 @@ def tune_collector(kind: str) -> None:
     gc.set_threshold(*COLLECTOR_THRESHOLDS.get(kind, SPARING_THRESHOLDS))
 
 
-async def _serve(application: object, found: Settings, port: int) -> None:
+async def _serve(application: object, found: Settings, kind: str, port: int) -> None:
+    from shared.http.serving import allow_files, server  # behind gc.disable, as all that a service is made of
+
     await check(found)
-    config = uvicorn.Config(
-        application,  # type: ignore[arg-type]  # an ASGI application; ours are wrapped
-        host=found.host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=10,
-        timeout_keep_alive=30,
-        h11_max_incomplete_event_size=64 * 1024,
-    )
-    server = uvicorn.Server(config)
-    await server.serve()
-    if not server.started:
+    allow_files(found.max_connections)
+    listening = server(application, kind, host=found.host, port=port, most=found.max_connections)
+    await listening.serve()
+    if not listening.started:
         await asyncio.sleep(0)
         sys.exit(3)
 

@@ -12,14 +12,22 @@ from starlette.responses import Response
 from shared.http import health
 from shared.http.envelope import Envelope
 from shared.http.platform import Platform
-from shared.http.problems import SCHEMA, TITLES, Problem
+from shared.http.problems import SCHEMA, TITLES, Problem, problems
 from shared.http.validation import refused
 
 Background = Callable[[], AbstractAsyncContextManager[None]]
 
 
-def create_app(platform: Platform, *routers: APIRouter, title: str, description: str = "", background: Background | None = None) -> FastAPI:
-    """The application. `background` runs beside it, inside the lifespan: subscribers and projections."""
+def create_app(
+    platform: Platform,
+    *routers: APIRouter,
+    title: str,
+    description: str = "",
+    background: Background | None = None,
+    health_routes: APIRouter = health.routes,
+) -> FastAPI:
+    """The application. `background` runs beside it, inside the lifespan: subscribers and projections. `health_routes`: of a process that
+    knows more of its health than its platform does."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -31,7 +39,8 @@ def create_app(platform: Platform, *routers: APIRouter, title: str, description:
 
     app = FastAPI(title=title, description=description, version="1", lifespan=lifespan, redirect_slashes=False, redoc_url=None)
     app.state.platform = platform
-    app.include_router(health.routes)
+    app.include_router(health_routes)
+    app.include_router(health.metrics_routes)
     for each in routers:
         app.include_router(each)
     app.add_exception_handler(Problem, _problem)
@@ -44,9 +53,14 @@ def create_app(platform: Platform, *routers: APIRouter, title: str, description:
 
 
 def _with_problem(description: dict[str, Any]) -> dict[str, Any]:
-    """Every route refers to one description of problem documents; FastAPI's own of its validation errors is never sent."""
+    """Every route refers to one description of problem documents; FastAPI's own of its validation errors is never sent. Every command may
+    be told that the same one is under way."""
     schemas = description.setdefault("components", {}).setdefault("schemas", {})
     schemas["Problem"] = SCHEMA
+    for operations in description["paths"].values():
+        for operation in operations.values():
+            if any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", ())):
+                operation["responses"].setdefault("409", problems(409)[409])
     return description
 
 

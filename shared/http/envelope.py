@@ -6,6 +6,7 @@ import time
 import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import metrics
@@ -16,6 +17,8 @@ from shared.relay import MessageTooLarge
 log = logging.getLogger(__name__)
 
 _ID = re.compile(r"^[A-Za-z0-9_.\-]{1,64}$")
+_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+"""What is counted by name: every other word is a client's own, and every count is kept for ever."""
 _SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -42,6 +45,8 @@ class Envelope:
         exchange = _Exchange(scope, send, time.monotonic())
         try:
             await self._app(scope, receive, exchange.send)
+        except ClientDisconnect:
+            pass  # nobody is left to be answered, and it is no fault of ours
         except Exception as error:
             if exchange.status:
                 raise
@@ -51,7 +56,8 @@ class Envelope:
 
     def _measure(self, scope: Scope, exchange: "_Exchange") -> None:
         route = getattr(scope.get("route"), "path_format", "none")
-        labels = metrics.REQUEST_SECONDS.labels(self._service, scope["method"], route, str(exchange.status or 499))
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        labels = metrics.REQUEST_SECONDS.labels(self._service, method, route, str(exchange.status or 499))
         labels.observe(time.monotonic() - exchange.started)
 
 

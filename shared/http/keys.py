@@ -3,7 +3,7 @@
 import hmac
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ from shared.http.problems import Problem
 CACHED_SECONDS = 5.0
 """A revoked key may work for this long in a process that has just seen it."""
 MAX_CACHED = 10_000
-_TOKEN = re.compile(r"^em_([a-z0-9]{16})\.([A-Za-z0-9_-]{43})$")
+_TOKEN = re.compile(r"em_([a-z0-9]{16})\.([A-Za-z0-9_-]{43})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,21 @@ class Identity:
     scopes: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Token:
+    """The two parts of a key: which row, and what only its owner knows."""
+
+    id: str
+    secret: str = field(repr=False)
+
+
+def token_in(authorization: str) -> Token | None:
+    """The key in an Authorization header, if it has the form of one."""
+    kind, _, token = authorization.strip().partition(" ")
+    found = _TOKEN.fullmatch(token.strip()) if kind.lower() == "bearer" else None
+    return Token(found[1], found[2]) if found else None
+
+
 class Keys:
     """Checks keys against the table, and remembers each answer for five seconds."""
 
@@ -38,26 +53,25 @@ class Keys:
 
     async def identify(self, authorization: str, scope: str) -> Identity:
         """The caller named by an Authorization header. Raises Problem 401, or 403 where the key lacks the scope."""
-        kind, _, token = authorization.partition(" ")
-        found = _TOKEN.match(token.strip()) if kind.lower() == "bearer" else None
-        if found is None:
+        token = token_in(authorization)
+        if token is None:
             raise _who("there is no API key in the request" if not authorization else "this is not an API key")
-        row = await self._row(found[1])
+        row = await self._row(token.id)
         kept = row.secret_hash if row else bytes(32)
-        if not hmac.compare_digest(kept, secret_hash(self._pepper, found[2])) or row is None:
+        if not hmac.compare_digest(kept, secret_hash(self._pepper, token.secret)) or row is None:
             raise _who("this API key is not known")
         if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= datetime.now(UTC)):
             raise _who("this API key was revoked or has expired")
         if scope not in row.scopes:
             remedy = f"use a key with the scope {scope}"
             raise Problem(403, "scope", f"this API key may not {scope}", field="Authorization", remedy=remedy)
-        return Identity(row.merchant, found[1], frozenset(row.scopes))
+        return Identity(row.merchant, token.id, frozenset(row.scopes))
 
     def knows(self, authorization: str) -> bool:
         """Whether this process has seen this very key before. It may be revoked by now."""
-        found = _TOKEN.match(authorization.partition(" ")[2].strip())
-        row = self._seen.get(found[1], (0.0, None))[1] if found else None
-        return found is not None and row is not None and hmac.compare_digest(row.secret_hash, secret_hash(self._pepper, found[2]))
+        token = token_in(authorization)
+        row = self._seen.get(token.id, (0.0, None))[1] if token else None
+        return token is not None and row is not None and hmac.compare_digest(row.secret_hash, secret_hash(self._pepper, token.secret))
 
     async def _row(self, key_id: str) -> Any:
         seen_at, row = self._seen.get(key_id, (0.0, None))

@@ -17,6 +17,7 @@ TITLES = {
     404: "There is no such thing",
     405: "This address does not take that method",
     406: "Only JSON is spoken here",
+    408: "The request did not arrive in time",
     409: "The present state does not allow this",
     412: "It has changed meanwhile",
     413: "The body is too large",

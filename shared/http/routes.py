@@ -25,7 +25,7 @@ def router(*, max_body_bytes: int | None = None, **more: Any) -> APIRouter:
     class Route(_Route):
         limit = max_body_bytes
 
-    answers = problems(400, 401, 403, 413, 415, 422, 429, 503) | more.pop("responses", {})
+    answers = problems(400, 401, 403, 408, 413, 415, 422, 429, 431, 503) | more.pop("responses", {})
     return APIRouter(route_class=Route, dependencies=[Security(_BEARER)], responses=answers, **more)
 
 

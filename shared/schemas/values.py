@@ -21,6 +21,7 @@ from shared.schemas.message import Part
 MAX_UNITS = 1_000_000_000
 MAX_LINES = 1_000
 MAX_WAREHOUSES = 16
+MAX_TAGS = 50
 MAX_TEXT = 500
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 """Times are from the first on and before the second: years that survive a change of the time zone. The year 1 at +23:00 is no time in
@@ -82,8 +83,8 @@ Day = Annotated[date, _Written("^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "2026-11-21")]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT, pattern=r"^[^\x00]*$")]
 
 
-Warehouses = Annotated[tuple[Warehouse, ...], Field(max_length=MAX_WAREHOUSES), Meta(max_length=MAX_WAREHOUSES)]
-"""In order of preference."""
+Warehouses = Annotated[tuple[Warehouse, ...], Field(max_length=MAX_WAREHOUSES, fail_fast=True), Meta(max_length=MAX_WAREHOUSES)]
+"""In order of preference. What fails fast names the first that is wrong, and does not gather a hundred thousand of them."""
 
 
 class DemandKind(StrEnum):
@@ -169,8 +170,8 @@ class Line(Part, frozen=True, kw_only=True):
     warehouses: Warehouses = ()
 
 
-Lines = Annotated[tuple[Line, ...], Field(min_length=1, max_length=MAX_LINES), Meta(min_length=1, max_length=MAX_LINES)]
-Tags = Annotated[tuple[Text, ...], Field(max_length=50), Meta(max_length=50)]
+Lines = Annotated[tuple[Line, ...], Field(min_length=1, max_length=MAX_LINES, fail_fast=True), Meta(min_length=1, max_length=MAX_LINES)]
+Tags = Annotated[tuple[Text, ...], Field(max_length=MAX_TAGS, fail_fast=True), Meta(max_length=MAX_TAGS)]
 
 
 def pattern_of(identifier: Any) -> re.Pattern[str]:

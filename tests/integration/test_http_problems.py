@@ -1,13 +1,11 @@
 """Every way to be wrong over HTTP ends in a problem document with the remedy, on the real Postgres."""
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import uvicorn
 
 from shared.database import dispose
 from tests.support.http_service import Service, notes_service
@@ -139,63 +137,9 @@ async def test_the_description_names_every_header_body_and_problem(service: Serv
     route = described["paths"]["/notes/{place}"]["post"]
     assert {"Idempotency-Key", "prefer"} <= {parameter["name"] for parameter in route["parameters"]}
     assert route["security"]
-    assert "application/problem+json" in route["responses"]["422"]["content"]
+    assert all("application/problem+json" in route["responses"][status]["content"] for status in ("408", "409", "422", "431"))
     body = route["requestBody"]["content"]["application/json"]["schema"]
     assert (set(body["properties"]), body["additionalProperties"]) == ({"name", "items", "fill", "due_on", "at"}, False)
-
-
-# ---------------------------------------------------------------- on a real socket
-
-
-@pytest.fixture
-async def port(service: Service) -> AsyncIterator[int]:
-    """The same application behind uvicorn; its lifespan runs already."""
-    server = uvicorn.Server(uvicorn.Config(service.app, host="127.0.0.1", port=0, lifespan="off", log_config=None))
-    serving = asyncio.create_task(server.serve())
-    async with asyncio.timeout(10):
-        while not server.started:
-            await asyncio.sleep(0.02)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    await serving
-
-
-async def _raw(port: int, request: bytes) -> bytes:
-    """Send bytes, read the head of the answer and what follows within a second."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(request)
-    answer = b""
-    with contextlib.suppress(TimeoutError, ConnectionError):
-        async with asyncio.timeout(3):
-            while part := await reader.read(65536):
-                answer += part
-                if b"request_id" in answer:
-                    break
-    writer.close()
-    return answer
-
-
-def _head(service: Service, *more: str) -> bytes:
-    key = service.acme.headers["authorization"]
-    lines = ["POST /notes/a HTTP/1.1", "Host: s", f"Authorization: {key}", "Idempotency-Key: k", "Content-Type: application/json", *more]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
-
-
-async def test_a_body_of_100_megabytes_is_refused_before_it_is_sent(service: Service, port: int) -> None:
-    answer = await _raw(port, _head(service, "Content-Length: 104857600"))
-    assert b"413" in answer.split(b"\r\n")[0]
-    assert b"body_too_large" in answer
-
-
-async def test_a_body_of_unknown_length_is_refused_at_the_limit(service: Service, port: int) -> None:
-    chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
-    answer = await _raw(port, _head(service, "Transfer-Encoding: chunked") + chunk * 5)
-    assert b"413" in answer.split(b"\r\n")[0]
-
-
-async def test_who_has_no_key_is_refused_before_a_byte_of_the_body_is_read(service: Service, port: int) -> None:
-    head = _head(service, "Content-Length: 1000").replace(service.acme.headers["authorization"].encode(), b"Bearer nothing")
-    assert b"401" in (await _raw(port, head)).split(b"\r\n")[0]
 
 
 async def test_background_work_that_ends_by_a_fault_of_ours_makes_the_process_say_that_it_is_dead(service: Service) -> None:

@@ -71,9 +71,9 @@ class Inventory:
 
 
 @asynccontextmanager
-async def inventory(dsn: str, kafka: str = KAFKA_AWAY, ledger: Ledger | None = None) -> AsyncIterator[Inventory]:
+async def inventory(dsn: str, kafka: str = KAFKA_AWAY, ledger: Ledger | None = None, **more: Any) -> AsyncIterator[Inventory]:
     """The service alone; its Kafka is away unless one is named."""
-    app = application(settings_for(dsn, kafka), ledger)
+    app = application(settings_for(dsn, kafka, **more), ledger)
     async with running_app(app, app.state.platform) as service:
         yield Inventory(service)
 

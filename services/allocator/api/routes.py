@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Path, Query
+from fastapi import APIRouter, FastAPI, Path, Query
 from pydantic import TypeAdapter
 
 from services.allocator.api import queries
-from shared.http import Caller, Page, Platform, Problem, Serving, create_app, problems, router
+from shared.http import Caller, Page, Platform, Problem, Serving, create_app, health, problems, router
 from shared.schemas.events import Shortage
 from shared.schemas.values import DemandKind, Identifier, Sku, demand_id
 from shared.settings import Settings
@@ -112,7 +112,8 @@ def _refuse(sku: str, record: int) -> Any:
     )
 
 
-def read_only_api(settings: Settings) -> FastAPI:
-    """The application; its lifespan opens the pool."""
+def read_only_api(settings: Settings, health_routes: APIRouter = health.routes) -> FastAPI:
+    """The application; its lifespan opens the pool. `health_routes`: of the process that it is part of."""
     platform = Platform.open(settings, "allocator", read_only=True)
-    return create_app(platform, routes, title="Earmark allocator", description="Read-only views of the stock ledger.")
+    description = "Read-only views of the stock ledger."
+    return create_app(platform, routes, title="Earmark allocator", description=description, health_routes=health_routes)

@@ -10,6 +10,7 @@ from services.orders.store.listing import Filter, Sort
 from shared.http import Body
 from shared.schemas.values import (
     MAX_LINES,
+    MAX_TAGS,
     MAX_WAREHOUSES,
     AllocationStatus,
     Count,
@@ -26,9 +27,15 @@ from shared.schemas.values import (
 
 MAX_BULK = 1_000
 MAX_SELECTION = 10_000
-Lines = Annotated[tuple[Line, ...], Field(min_length=1, max_length=MAX_LINES, description="each SKU once")]
-Warehouses = Annotated[tuple[Warehouse, ...], Field(max_length=MAX_WAREHOUSES, description="in order of preference; empty: any")]
-Tags = Annotated[tuple[Text, ...], Field(max_length=50)]
+FEW = Field(max_length=20, fail_fast=True)
+"""As many as GET /orders takes of each."""
+Status = Literal["awaiting_fulfillment", "processing", "shipped", "dropshipped", "canceled"]
+Lines = Annotated[tuple[Line, ...], Field(min_length=1, max_length=MAX_LINES, fail_fast=True, description="each SKU once")]
+"""What fails fast names the first that is wrong: five megabytes of wrong ones had made seven million findings, which took 7 GB."""
+Warehouses = Annotated[
+    tuple[Warehouse, ...], Field(max_length=MAX_WAREHOUSES, fail_fast=True, description="in order of preference; empty: any")
+]
+Tags = Annotated[tuple[Text, ...], Field(max_length=MAX_TAGS, fail_fast=True)]
 Demanded = Annotated[Time, Field(description="the order's date: earlier is served first among equals")]
 Urgency = Annotated[Priority, Field(description="lower is served first")]
 
@@ -138,9 +145,9 @@ class Split(Body):
 class Selection(Body):
     """Orders by what they are, as in GET /orders."""
 
-    status: tuple[Literal["awaiting_fulfillment", "processing", "shipped", "dropshipped", "canceled"], ...] = ("awaiting_fulfillment",)
-    allocation_status: tuple[AllocationStatus, ...] = ()
-    channel: tuple[Text, ...] = ()
+    status: Annotated[tuple[Status, ...], FEW] = ("awaiting_fulfillment",)
+    allocation_status: Annotated[tuple[AllocationStatus, ...], FEW] = ()
+    channel: Annotated[tuple[Text, ...], FEW] = ()
     sku: Sku | None = None
     search: Text | None = None
     demanded_from: Time | None = None
@@ -169,7 +176,7 @@ class NewRun(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [_RUN, _RUN_BY_FILTER]})
 
     action: Literal["allocate", "deallocate"]
-    orders: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=MAX_SELECTION)] | None = None
+    orders: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=MAX_SELECTION, fail_fast=True)] | None = None
     filter: Selection | None = None
     sort: Sort = "demanded_at"
 

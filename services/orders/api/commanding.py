@@ -26,7 +26,7 @@ from services.orders.store.saving import load, save
 from shared.http import Command, Prefer, Problem, Reply, Shared, Unit, problems, router
 
 _ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"model": OrderView, "description": "Done: nothing is left to be answered, or the answer came in time (Prefer: wait)"},
+    200: {"model": OrderView | Receipt, "description": "Nothing is left to be answered; or the answer came in time (Prefer: wait)"},
     202: {"model": Receipt, "description": "Accepted: the allocator has been asked"},
     **problems(404, 409, 412),
 }

@@ -67,7 +67,11 @@ routes = router(tags=["orders"])
     status_code=202,
     summary="Make an order",
     response_model=None,
-    responses={202: {"model": Receipt}, 200: {"model": OrderView, "description": "The decision, with Prefer: wait"}, **problems(409)},
+    responses={
+        202: {"model": Receipt},
+        200: {"model": OrderView | Receipt, "description": "Nothing is left to be answered; or the decision, with Prefer: wait"},
+        **problems(409),
+    },
 )
 async def create_order(body: NewOrder, command: Command, prefer: Prefer) -> Response:
     """The order is made and its allocation asked for. The same number with the same content is the same order; with other content it is

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row
@@ -268,7 +268,7 @@ class LetterView(View):
     settled_at: datetime | None
     key: str | None
     value: str | None
-    headers: tuple[tuple[str, str], ...]
+    headers: tuple[Annotated[tuple[str, ...], Field(min_length=2, max_length=2)], ...] = Field(description="name and value of each")
 
 
 class LetterPage(View):

@@ -35,6 +35,8 @@ BAD = [
     ("a byte order mark", b'\xef\xbb\xbf{"name": "a"}', "body"),
     ("100,000 brackets", b"[" * 100_000 + b"]" * 100_000, "body"),
     ("a number of 10,000 digits", b'{"units": ' + b"9" * 10_000 + b"}", "body"),
+    ("101 names in one object", json.dumps({f"n{number}": 1 for number in range(101)}).encode(), "body"),
+    ("a name without a letter twice", b'{"": 1, "": 2}', "body"),
     ("a raw control character", b'{"name": "a\nb"}', "body"),
 ]
 
