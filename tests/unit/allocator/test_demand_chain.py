@@ -63,8 +63,7 @@ def test_a_wake_starts_an_attempt_and_the_baton_goes_back_when_it_has_ended() ->
     demands = Demands()
     demands.play(WAITING_AT_B)
     demands.play("""
-        wake B#1 7                              -> release B@w#1; chain A=2 B=3 C=1 @w #2
-        B#1                                     ->
+        wake B#1 7                              -> chain A=2 B=3 C=1 @w #2
         C#2 reserved=1 pending complete         -> activate A@w#2; activate B@w#2; activate C@w#2; baton B@w#2 7 served
         A#2 reserved=2; B#2 reserved=3; C#2 reserved=1  -> told 1 allocated A=2/2 B=3/3 C=1/1
     """)
@@ -74,14 +73,24 @@ def test_a_woken_attempt_that_falls_short_again_returns_the_baton_and_tells_noth
     demands = Demands()
     demands.play(WAITING_AT_B)
     demands.play("""
-        wake B#1 7              -> release B@w#1; chain A=2 B=3 C=1 @w #2
-        B#1; B#2 waiting=3 short    -> release A@w#2; baton B@w#2 7 failed
+        wake B#1 7              -> chain A=2 B=3 C=1 @w #2
+        B#2 waiting=3 short     -> release A@w#2; baton B@w#2 7 failed
         A#2                     ->
     """)
     demands.play("""
-        wake B#2 8              -> release B@w#2; chain A=2 B=3 C=1 @w #3
-        B#2; C#3 waiting=1 short    -> release A@w#3; release B@w#3; baton B@w#3 8 failed
+        wake B#2 8              -> chain A=2 B=3 C=1 @w #3
+        C#3 waiting=1 short     -> release A@w#3; release B@w#3; baton B@w#3 8 failed
         A#3; B#3                -> told 1 could_not_allocate A=0/2 B=0/3 C=0/1+1w
+    """)
+
+
+def test_a_woken_attempt_that_falls_short_before_it_is_there_withdraws_the_wait_that_kept_its_claim() -> None:
+    demands = Demands()
+    demands.play(WAITING_AT_B)
+    demands.play("""
+        wake B#1 7              -> chain A=2 B=3 C=1 @w #2
+        A#2 waiting=2 short     -> release B@w#2; baton B@w#2 7 failed
+        B#2                     -> told 1 could_not_allocate A=0/2+2w B=0/3 C=0/1
     """)
 
 
@@ -97,15 +106,15 @@ def test_a_baton_is_returned_unused_at_once_when_no_attempt_can_be_made_of_it() 
     outdated = Demands()
     outdated.play(WAITING_AT_B)
     outdated.play("""
-        wake B#1 5                  -> release B@w#1; chain A=2 B=3 C=1 @w #2
-        B#1; B#2 waiting=3 short    -> release A@w#2; baton B@w#2 5 failed
+        wake B#1 5                  -> chain A=2 B=3 C=1 @w #2
+        B#2 waiting=3 short         -> release A@w#2; baton B@w#2 5 failed
         wake B#1 6                  -> baton B@w#2 6 unused
     """)
     outdated = Demands()
     outdated.play(WAITING_AT_B)
     outdated.play("""
         wake A#1 7                  -> baton A@w#1 7 unused
-        want 2 closed A=2 B=3 C=1   -> release B@w#2
+        want 2 closed A=2 B=3 C=1 all -> release B@w#2
         wake B#1 8                  -> baton B@w#2 8 unused
         B#2                         -> told 2 released A=0/2 B=0/3 C=0/1
     """)
@@ -115,8 +124,8 @@ def test_closing_a_woken_demand_returns_its_baton() -> None:
     demands = Demands()
     demands.play(WAITING_AT_B)
     demands.play("""
-        wake B#1 7                  -> release B@w#1; chain A=2 B=3 C=1 @w #2
-        want 2 closed A=2 B=3 C=1   -> release A@w#3; release B@w#3; release C@w#3; baton B@w#3 7 unused
+        wake B#1 7                  -> chain A=2 B=3 C=1 @w #2
+        want 2 closed A=2 B=3 C=1 all -> release A@w#3; release B@w#3; release C@w#3; baton B@w#3 7 unused
         A#3; B#3; C#3               -> told 2 released A=0/2 B=0/3 C=0/1
     """)
 
@@ -125,7 +134,7 @@ def test_an_edit_of_a_woken_demand_returns_its_baton_before_the_new_attempt() ->
     demands = Demands()
     demands.play(WAITING_AT_B)
     demands.play("""
-        wake B#1 7                      -> release B@w#1; chain A=2 B=3 C=1 @w #2
+        wake B#1 7                      -> chain A=2 B=3 C=1 @w #2
         want 2 stock A=2 B=4 C=1 all    -> baton B@w#2 7 unused; chain A=2 B=4 C=1 @w #3
     """)
 
@@ -206,7 +215,7 @@ def test_a_woken_attempt_that_expires_returns_its_baton() -> None:
     demands = Demands()
     demands.play(WAITING_AT_B)
     demands.play("""
-        wake B#1 7  -> release B@w#1; chain A=2 B=3 C=1 @w #2
+        wake B#1 7  -> chain A=2 B=3 C=1 @w #2
         after 30    -> release A@w#2; release B@w#2; release C@w#2; baton B@w#2 7 failed
     """)
 

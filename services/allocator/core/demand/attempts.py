@@ -42,9 +42,12 @@ def again(state: DemandState, timing: Timing, now: datetime, sends: Sends) -> No
 
 def _start(state: DemandState, holding: frozenset[Row], timing: Timing, now: datetime, sends: Sends) -> None:
     """A new attempt on the present terms. It adopts what older ones hold (149); rows that it does not want are released."""
-    if state.waiting_at:  # withdrawn under the old number, so that the new chain finds no wait of its own in front of it
-        release(state, state.waiting_at, sends)
-        holding -= state.waiting_at
+    if state.waiting_at:
+        # Withdrawn under the old number, so that nothing of it stays behind. But where it was woken it stays and keeps its claim until the
+        # chain is there or the baton is back: withdrawn at once, lines behind it took what it was woken for while it was on its way.
+        withdrawn = state.waiting_at.difference(baton.row for baton in state.batons)
+        release(state, withdrawn, sends)
+        holding -= withdrawn
         state.waiting_at = NO_ROWS
     state.attempt += 1
     if holding:
