@@ -48,6 +48,22 @@ STORIES = {
         adjust W -2 bin=B1          | moved -2, o1 has 3
         line o2 1                   | o2 has 1
     """,
+    "a fall first moves whoever can lie elsewhere, the better placed too": """
+        receive W 6                 | moved +6
+        receive V 3                 | moved +3
+        line o1 3 wh=W,V            | o1 has 3
+        line o2 3 wh=W              | o2 has 3
+        adjust W -2                 | moved -2, o1 has 3
+        adjust W -2                 | moved -2, o1 has 3, o2 has 3 flagged 1
+    """,
+    "what a picker has in hand moves for nobody": """
+        receive W 6                 | moved +6
+        receive V 3                 | moved +3
+        line o1 3 wh=W,V            | o1 has 3
+        line o2 3 wh=W              | o2 has 3
+        pick o1                     | o1 has 3 picking
+        adjust W -2                 | moved -2, o2 has 3 flagged 2
+    """,
     "pending ones are flagged too and still succeed": """
         receive W 3                 | moved +3
         chain o1 3 then=B           | o1 goes on to B

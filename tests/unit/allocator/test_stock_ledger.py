@@ -108,6 +108,17 @@ def test_the_earlier_last_day_counts_for_goods_on_one_record_until_it_is_empty()
     assert days == ["2027-05-01", "2027-03-01", "2027-03-01", "2027-03-01", "2028-01-01"]
 
 
+def test_new_goods_bring_their_own_day_also_where_the_old_ones_are_still_owed() -> None:
+    """They were taken for ended themselves, and those to whom the old ones were promised got nothing of them (found by the naive model)."""
+    Script().play("""
+        receive W 3 expires=2026-11-21  | moved +3
+        line o1 3                       | o1 has 3
+        wait 43200                      | o1 has 3 flagged 3
+        adjust W -3                     | moved -3
+        receive W 3 expires=2027-01-01  | moved +3, o1 has 3
+    """)
+
+
 # ---------------------------------------------------------------- stock levels
 
 

@@ -131,6 +131,13 @@ def test_warehouses_are_drawn_on_in_the_order_of_the_line() -> None:
     assert sorted(where(outcome).split(", ")) == ["N/B1 1", "S/B1 3"]
 
 
+def test_an_edit_gives_back_what_its_new_terms_like_least() -> None:
+    script = Script()
+    script.sends("receive N 3", "receive S 3", "line o1 4 wh=N,S")
+    (outcome,) = script.outcomes("line o1 3 wh=S,N")
+    assert where(outcome) == "N/B1 2, S/B1 1"
+
+
 def test_waiters_of_another_warehouse_do_not_stand_in_the_way() -> None:
     Script().play("""
         line o1 5 wh=N              | o1 has 0 waits 5

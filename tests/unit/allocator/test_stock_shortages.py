@@ -53,6 +53,20 @@ def test_what_is_being_picked_is_not_asked_back() -> None:
     assert [remedy.action for remedy in shortage_of(script, "line o2 1").remedies] == ["receive"]
 
 
+def test_who_has_lost_everything_and_would_be_healed_first_is_asked_too() -> None:
+    script = Script()
+    script.sends("receive W 4", "line o1 2", "line o2 2", "adjust W -3")
+    told = shortage_of(script, "line o3 1")
+    assert {(remedy.action, remedy.demand) for remedy in told.remedies} == {("release", demand("o1")), ("release", demand("o2"))}
+
+
+def test_flagged_units_of_its_own_are_healed_first_wherever_it_may_draw_on() -> None:
+    """Two units in another warehouse do not help: they would go behind the two that it has lost, and the third would still be missing."""
+    script = Script()
+    script.sends("receive W 2", "receive V 2", "line o1 2 partial", "adjust W -2")
+    assert shortage_of(script, "line o1 3 partial").remedies == (Remedy(action="receive", units=3, warehouse="W"),)
+
+
 def test_lifting_a_hold_helps() -> None:
     script = Script()
     script.sends("receive W 4")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from services.allocator.core.stock.answers import tell
-from services.allocator.core.stock.choosing import Picks, choose, preference
+from services.allocator.core.stock.choosing import Picks, choose, free_by_warehouse, preference
 from services.allocator.core.stock.draft import Draft
 from services.allocator.core.stock.movements import note_release
 from services.allocator.core.stock.state import Reservation, SkuStock, StockRecord
@@ -22,7 +22,7 @@ def back(draft: Draft, sku: SkuStock, reservation: Reservation, picks: Picks) ->
 
 def shrink(draft: Draft, sku: SkuStock, reservation: Reservation, units: int) -> None:
     """Give `units` back: flagged ones first, then those on the record that the strategy likes least."""
-    order = preference(sku, _all_warehouses(sku, reservation), reservation.strategy)[::-1]
+    order = preference(sku, reservation.warehouses, reservation.strategy)[::-1]
     reservation.reserved -= units
     for give_back in (_unflag, _take_off):
         for record in order:
@@ -60,11 +60,16 @@ def settle(draft: Draft, sku: SkuStock, fallen: Sequence[StockRecord] = (), sile
     for record in fallen:
         _flag_overflow(draft, sku, record, before)
     ranked = sorted((one for one in sku.reservations.values() if one.reserved), key=lambda one: one.backing_rank)
+    movable: Movable | None = None
     unsearched: dict[tuple[str, ...], int] = {}
     for place, reservation in enumerate(ranked):
-        if reservation.flagged:
-            _note(before, reservation)
-            _heal_from_free(draft, sku, reservation)
+        if not reservation.flagged:
+            continue
+        _note(before, reservation)
+        _heal_from_free(draft, sku, reservation)
+        if reservation.flagged and fallen:
+            movable = _movable(draft, sku, ranked, fallen) if movable is None else movable
+            _heal_by_moving(draft, sku, reservation, movable, before)
         if reservation.flagged:
             start = unsearched.get(reservation.warehouses, len(ranked) - 1)
             unsearched[reservation.warehouses] = _heal_from_worse(draft, sku, ranked, place, start, before)
@@ -74,6 +79,7 @@ def settle(draft: Draft, sku: SkuStock, fallen: Sequence[StockRecord] = (), sile
 
 
 Before = dict[Reservation, tuple[dict[int, int], int]]
+Movable = list[tuple[StockRecord, list[Reservation]]]
 
 
 def _note(before: Before, reservation: Reservation) -> None:
@@ -96,6 +102,40 @@ def _flag_overflow(draft: Draft, sku: SkuStock, record: StockRecord, before: Bef
 def _heal_from_free(draft: Draft, sku: SkuStock, reservation: Reservation) -> None:
     for record, units in choose(sku, reservation.warehouses, reservation.strategy, reservation.flagged, draft.today):
         _move_flags(draft, sku, reservation, record, units)
+
+
+def _movable(draft: Draft, sku: SkuStock, ranked: Sequence[Reservation], fallen: Sequence[StockRecord]) -> Movable:
+    """Per record that fell, who lies on it and might lie elsewhere, the worst placed last. Nobody whom a picker has in hand."""
+    free = free_by_warehouse(sku, draft.today)
+    if not free:
+        return []
+    might = [one for one in ranked if one.mark is None and any(warehouse in free for warehouse in one.warehouses)]
+    return [(record, [one for one in might if record.number in one.pieces]) for record in fallen if record.capacity(draft.today)]
+
+
+def _heal_by_moving(draft: Draft, sku: SkuStock, reservation: Reservation, movable: Movable, before: Before) -> None:
+    """A fall first moves reservations to other records: who may lie elsewhere makes room for one that may not. Who can not move now can
+    not move later, because what is free only becomes less: so all falls of a settling walk those on a record once."""
+    for record, movers in movable:
+        if record.warehouse in reservation.warehouses:
+            while reservation.flagged and movers:
+                _note(before, movers[-1])
+                if moved := _move(draft, sku, movers[-1], record, reservation.flagged):
+                    _move_flags(draft, sku, reservation, record, moved)
+                if reservation.flagged:
+                    movers.pop()
+
+
+def _move(draft: Draft, sku: SkuStock, reservation: Reservation, record: StockRecord, units: int) -> int:
+    """Move up to `units` of the reservation's from this record to free ones that it may draw on. Returns how many there were."""
+    there = min(units, reservation.pieces.get(record.number, 0))
+    picks = choose(sku, reservation.warehouses, reservation.strategy, there, draft.today) if there else []
+    if not picks:
+        return 0
+    moved = _take_off(draft, sku, reservation, record, sum([part for _, part in picks]))
+    back(draft, sku, reservation, picks)
+    reservation.reserved -= moved
+    return moved
 
 
 def _heal_from_worse(draft: Draft, sku: SkuStock, ranked: list[Reservation], place: int, start: int, before: Before) -> int:
@@ -180,10 +220,3 @@ def _lower(units_by_record: dict[int, int], number: int, units: int) -> None:
         units_by_record[number] = left
     else:
         del units_by_record[number]
-
-
-def _all_warehouses(sku: SkuStock, reservation: Reservation) -> tuple[str, ...]:
-    """Its own in order, then those of older attempts where something of it still lies."""
-    numbers = sorted(reservation.pieces.keys() | reservation.flags.keys())
-    others = {sku.records[number - 1].warehouse for number in numbers} - set(reservation.warehouses)
-    return (*reservation.warehouses, *sorted(others))

@@ -93,7 +93,7 @@ def _record_for(draft: Draft, sku: SkuStock, command: ReceiveStock) -> StockReco
         record = StockRecord(len(sku.records) + 1, command.warehouse, command.bin, command.lot, command.label, command.issued_at)
         sku.add_record(record)
         _set_end(draft, sku, record, command)
-    elif not record.on_hand and not record.flagged:
+    elif not record.on_hand:
         record.received_at = command.issued_at
         _set_end(draft, sku, record, command)
     elif command.expires_on is not None and (record.expires_on is None or command.expires_on < record.expires_on):

@@ -124,9 +124,9 @@ def _take_what_is_left(draft: Draft, sku: SkuStock, reservation: Reservation, wa
 def _adopt(draft: Draft, sku: SkuStock, reservation: Reservation, want: Want) -> None:
     """Keep what an older attempt reserved as far as it is still wanted. Picking marks go; the new place may cost or bring backing."""
     keep_within(draft, sku, reservation, want.warehouses)
+    _ask(reservation, want)  # first: what is given back is what the new terms like least, not what the old ones did
     if want.units < reservation.reserved:
         shrink(draft, sku, reservation, reservation.reserved - want.units)
-    _ask(reservation, want)
     sku.largest = (0, {})
     settle(draft, sku, silent=reservation)
     draft.serve_later(sku)

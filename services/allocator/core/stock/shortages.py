@@ -46,17 +46,18 @@ def explain(sku: SkuStock, lacking: Reservation, today: date) -> Shortage | None
 
 
 def _waiting_situation(sku: SkuStock, waiting: Reservation, free: dict[str, int], largest: list[Holding], today: date) -> Situation:
+    """Units of its own that are flagged are needed as well: wherever it may draw on, they are healed before it gets any more."""
     crowd = _number_ahead(sku, waiting) + (MAX_CLAIMS if sku.flagged > MAX_CLAIMS else 0) > MAX_CLAIMS
     return Situation(
-        units=waiting.waiting,
+        units=waiting.waiting + waiting.flagged,
         warehouses=waiting.warehouses,
         free=free,
-        flagged=() if crowd else _flagged(sku),
+        flagged=() if crowd else _flagged(sku, but=waiting),
         claims=() if crowd else tuple(_claims(sku, waiting)),
-        holdings=[holding for holding in largest if not holding.picking],
+        holdings=_to_be_asked(sku, waiting, largest),
         held=_held(sku, waiting, today),
         may_move=not waiting.key[1],
-        crowd_units=_units_ahead(sku, waiting) + sku.flagged if crowd else None,
+        crowd_units=_units_ahead(sku, waiting) + sku.flagged - waiting.flagged if crowd else None,
     )
 
 
@@ -70,11 +71,21 @@ def _flagged_situation(sku: SkuStock, flagged: Reservation, free: dict[str, int]
         free=free,
         flagged=before,
         claims=(),
-        holdings=[holding for holding in largest if not holding.picking],
+        holdings=_to_be_asked(sku, flagged, largest),
         held=_held(sku, flagged, today),
         may_move=not flagged.key[1],
         crowd_units=sku.flagged - flagged.flagged if crowd else None,
     )
+
+
+def _to_be_asked(sku: SkuStock, lacking: Reservation, largest: list[Holding]) -> list[Holding]:
+    """Who may be asked to give units back: the largest holders, and those that have nothing left here and would be healed before it."""
+    found = {holding.demand: holding for holding in largest}
+    if 0 < sku.flagged <= MAX_CLAIMS:
+        for one in sku.reservations.values():
+            if one.flagged and one.key[0] != lacking.key[0]:
+                found.setdefault(one.key[0], Holding(one.key[0], {}, one.mark is not None))
+    return [holding for holding in found.values() if not holding.picking]
 
 
 def _held(sku: SkuStock, lacking: Reservation, today: date) -> list[tuple[int, str, int]]:
@@ -118,12 +129,12 @@ def _holders(largest: list[Holding], warehouses: tuple[str, ...]) -> tuple[Holde
     return tuple([Holder(demand=demand, units=units) for demand, units in sizes if units])
 
 
-def _flagged(sku: SkuStock, before: Reservation | None = None) -> tuple[Claim, ...]:
+def _flagged(sku: SkuStock, before: Reservation | None = None, but: Reservation | None = None) -> tuple[Claim, ...]:
     if not sku.flagged:
         return ()
     ranked = sorted((one for one in sku.reservations.values() if one.flagged), key=lambda one: one.backing_rank)
     flagged = ranked[: ranked.index(before)] if before else ranked
-    return tuple([Claim(one.key[0], one.warehouses, one.flagged, partial=True) for one in flagged])
+    return tuple([Claim(one.key[0], one.warehouses, one.flagged, partial=True) for one in flagged if one is not but])
 
 
 def _claims(sku: SkuStock, waiting: Reservation) -> Iterator[Claim]:
