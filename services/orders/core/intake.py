@@ -81,18 +81,34 @@ def _make(message: OrderIntake, digest: str, now: datetime) -> list[Changed] | R
 
 
 def _bring_up(present: Order, message: OrderIntake, digest: str, now: datetime) -> list[Changed] | Unchanged | Refused:
+    edited = _edit(present, message, now)
     if message.canceled:
         if present.status is OrderStatus.CANCELED:
             return Unchanged(_known(present, message, digest))
-        answer = decide(present, CancelOrder(reason=message.reason, by=BY), now)
+        answers = _cancel(present, edited, message, now)
     else:
-        details = details_of(message)
-        if details == present.details:
-            return Unchanged(_known(present, message, digest))
-        answer = decide(present, EditOrder(changes=_changes(present.details, details), by=BY), now)
-    if isinstance(answer, Refused):
-        return answer
-    return [answer.but(order=_known(answer.order, message, digest))]
+        answers = edited
+    if isinstance(answers, Refused):
+        return answers
+    if not answers:
+        return Unchanged(_known(present, message, digest))
+    *earlier, last = answers
+    return [*earlier, last.but(order=_known(last.order, message, digest))]
+
+
+def _edit(present: Order, message: OrderIntake, now: datetime) -> list[Changed] | Refused:
+    details = details_of(message)
+    if details == present.details:
+        return []
+    answer = decide(present, EditOrder(changes=_changes(present.details, details), by=BY), now)
+    return answer if isinstance(answer, Refused) else [answer]
+
+
+def _cancel(present: Order, edited: list[Changed] | Refused, message: OrderIntake, now: datetime) -> list[Changed] | Refused:
+    """The order as its channel knew it at last, canceled: an edit that this message has overtaken will not be taken any more."""
+    before = [] if isinstance(edited, Refused) else edited
+    answer = decide(before[-1].order if before else present, CancelOrder(reason=message.reason, by=BY), now)
+    return answer if isinstance(answer, Refused) else [*before, answer]
 
 
 def _known(order: Order, message: OrderIntake, digest: str) -> Order:

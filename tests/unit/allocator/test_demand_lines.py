@@ -130,6 +130,16 @@ def test_a_closed_demand_stays_closed_and_answers_later_versions_with_that() -> 
     """)
 
 
+def test_a_closing_version_that_has_overtaken_an_edit_says_what_was_wanted_at_last() -> None:
+    Demands().play("""
+        want 1 stock A=2            -> line A=2 #1
+        A#1 reserved=2              -> told 1 allocated A=2/2
+        want 3 closed A=2 B=1       -> release A#2
+        want 2 stock A=2 B=1        ->
+        A#2                         -> told 3 released A=0/2 B=0/1
+    """)
+
+
 def test_a_demand_that_never_held_anything_is_released_at_once() -> None:
     Demands().play("want 1 closed A=2 -> told 1 released A=0/2")
     Demands().play("want 1 nothing A=2 -> told 1 released A=0/2")

@@ -244,10 +244,12 @@ def test_closing_a_half_consumed_demand_releases_the_rest() -> None:
     """)
 
 
-def test_closed_while_everything_left_it_is_told_as_consumed() -> None:
+@pytest.mark.parametrize("lines", ["A=2 B=3", "A=2 C=1"])
+def test_closed_while_everything_left_it_is_told_as_consumed(lines: str) -> None:
+    """What has left, left on the terms before."""
     demands = playing(LEAVING)
-    demands.play("""
-        want 4 closed A=2 B=3               -> release A#2; release B#2
+    demands.play(f"""
+        want 4 closed {lines}               -> release A#2; release B#2
         A#1 consumed=2; B#1 consumed=3      ->
         A#2 consumed=2; B#2 consumed=3      -> told 4 consumed A=0/2+2c B=0/3+3c
     """)

@@ -118,7 +118,7 @@ class DemandFold:
             return
         state.refusals = {}
         if wish is Wish.CLOSED:
-            self._let_go(state, wish, Status.CLOSED)
+            state.terms = self._closed(state, terms)
         elif wish is Wish.NOTHING:
             self._let_go(state, wish, Status.RELEASED)
             state.terms = terms
@@ -130,6 +130,12 @@ class DemandFold:
         state = self.changed.get(trace.demand)
         if state is not None and state.version == trace.version:
             state.traceparent = trace.traceparent
+
+    def _closed(self, state: DemandState, terms: Terms) -> Terms:
+        """Lets go for good, and says on which terms: those of this version, unless goods have begun to leave on the ones before."""
+        leaves = state.picking is Picking.CONSUMING or any(outcome.consumed_units for outcome in state.seen.values())
+        self._let_go(state, Wish.CLOSED, Status.CLOSED)
+        return state.terms if leaves else terms
 
     def _let_go(self, state: DemandState, wish: Wish, status: Status) -> None:
         state.wish, state.picking = wish, Picking.NONE
