@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 SERVICES = Path(__file__).parents[2] / "services"
+MODELS = sorted((Path(__file__).parents[1] / "models").glob("*.py"))
 CORES = sorted(SERVICES.glob("*/core"))
 PURE = {
     "bisect", "collections", "collections.abc", "dataclasses", "datetime", "enum", "functools", "hashlib", "heapq", "itertools", "json",
@@ -41,5 +42,13 @@ def test_a_core_asks_no_clock(core: Path) -> None:
         assert not [call.attr for call in calls if isinstance(call, ast.Attribute) and call.attr in CLOCKS], file
 
 
+@pytest.mark.parametrize("file", MODELS, ids=lambda file: file.stem)
+def test_the_naive_model_imports_nothing_of_the_product(file: Path) -> None:
+    """What the product is held against must not be made of it."""
+    imported = set(_imports(ast.parse(file.read_text(encoding="utf-8"))))
+    assert {name for name in imported - PURE - {"copy"} if not name.startswith("tests.models.")} == set()
+
+
 def test_there_are_cores() -> None:
     assert {core.parent.name for core in CORES} >= {"allocator", "orders", "inventory"}
+    assert MODELS
