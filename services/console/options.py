@@ -1,5 +1,7 @@
 """What all commands of `earmark` share: where they print, and the options that mean the same everywhere."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +26,17 @@ class NothingUp(ConsoleError):
 def progress(step: str) -> None:
     """One line per step, on standard error."""
     console.print(f"  [dim]·[/dim] {step}")
+
+
+@contextmanager
+def reading_shown() -> Iterator[Callable[[int, int], None]]:
+    """How far reading is, on standard error where that is a terminal: to be told how many records were read, and of how many."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("  reading the topics"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda read, total: bar.update(task, completed=read, total=total)
 
 
 def settings_of(folder: Path) -> Settings:

@@ -5,6 +5,7 @@ Some hold only while nothing is under way: they compare what was told with what 
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,11 @@ class Statement:
     when_settled: bool = False
 
 
-def statements() -> list[Statement]:
-    """The checks of `verify.sql`: each begins with `-- check: NAME` or `-- check when settled: NAME`, its two statements end with
+def statements(file: Path = CHECKS) -> list[Statement]:
+    """The checks of such a file: each begins with `-- check: NAME` or `-- check when settled: NAME`, its two statements end with
     semicolons."""
     found = []
-    for kind, name, body in _HEADING.findall(CHECKS.read_text(encoding="utf-8")):
+    for kind, name, body in _HEADING.findall(file.read_text(encoding="utf-8")):
         count, wrong = (part.strip() for part in _SECTION.sub("", body).strip().rstrip(";").split(";\n", 1))
         found.append(Statement(name, count, wrong, when_settled=bool(kind)))
     return found
@@ -72,14 +73,14 @@ async def verify(dsn: str, *, settled: bool = False) -> Report:
     connection = await hot_connection(dsn, "earmark-verify", command_seconds=STATEMENT_SECONDS)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            return await proof(connection, settled=settled)
+            return await proof(connection, [one for one in statements() if settled or not one.when_settled])
     finally:
         await connection.close()
 
 
-async def proof(connection: asyncpg.Connection, *, settled: bool) -> Report:
-    """The checks on this connection, inside its transaction."""
-    return Report([await _run(connection, one) for one in statements() if settled or not one.when_settled])
+async def proof(connection: asyncpg.Connection, checks: Sequence[Statement]) -> Report:
+    """These checks on this connection, inside its transaction."""
+    return Report([await _run(connection, one) for one in checks])
 
 
 async def _run(connection: asyncpg.Connection, statement: Statement) -> Check:

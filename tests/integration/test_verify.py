@@ -109,14 +109,14 @@ async def test_what_is_forgotten_is_not_missed(ledger: Settings) -> None:
         gone = "sales-order/acme/gone"
         await connection.execute("UPDATE allocator.demand SET status = 'forgetting' WHERE demand = $1 AND status = 'consumed'", gone)
         assert await connection.execute("DELETE FROM allocator.reservation WHERE demand = $1 AND NOT live", gone) != "DELETE 0"
-        half_way = await proof(connection, settled=True)
+        half_way = await proof(connection, statements())
         assert await connection.execute("DELETE FROM allocator.demand WHERE demand = $1 AND status = 'forgetting'", gone) == "DELETE 1"
         told = "(b.side, b.number) = (p.side, p.number) AND b.last_sequence <= p.published_sequence"
         await connection.execute(f"DELETE FROM allocator.outbox b USING allocator.state_partition p WHERE {told}")
         await connection.execute(
             f"DELETE FROM allocator.batch b USING allocator.state_partition p WHERE {told} AND b.batch_no < p.batch_no"
         )
-        whole = await proof(connection, settled=True)
+        whole = await proof(connection, statements())
     finally:
         await transaction.rollback()
         await connection.close()
@@ -131,7 +131,7 @@ async def test_a_spoiled_row_is_found_and_named(spoiled: Spoiled, ledger: Settin
     try:
         changed = await connection.execute(spoiled.sql)
         assert int(changed.split()[-1]) > 0, "nothing was spoiled"
-        report = await proof(connection, settled=True)
+        report = await proof(connection, statements())
     finally:
         await transaction.rollback()
         await connection.close()

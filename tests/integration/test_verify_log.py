@@ -1,0 +1,206 @@
+"""`earmark verify --from-log` proves the rows against the topics, also while orders come in, and finds what is wrong: an allocator that
+died after it had published, a ledger with something of everything, then one thing spoiled at a time, in the rows or in what was read."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from services.console.verify import statements
+from services.console.verify_log import CHECKS, LogReport, load, log_connection, proof_of_log, verify_log
+from shared.kafka import admin
+from shared.schemas import topics
+from shared.schemas.values import AdjustmentReason, Fill, Wish
+from shared.settings import Settings
+from tests.integration.spoiled_logs import AHEAD, ANSWERED, COMPACTED, MARKS, READABLE, SPOILED, TWICE
+from tests.integration.spoiled_rows import Spoiled
+from tests.support.allocator import Channel, adjustment, allocator, channel, order, receipt
+from tests.support.careful_reader import careful_reader
+from tests.support.children import Children
+from tests.support.settling import until_settled
+from tests.support.topic_reading import everything_on
+from tests.support.workload import Workload
+
+pytestmark = pytest.mark.integration
+
+SESSION_MS = 2_000
+
+
+@pytest.fixture(scope="module")
+def told(world: Settings, processes: Children) -> Settings:
+    """A ledger and all that was told of it, some of it twice."""
+    doomed = processes.start("allocator", crash="published:6", group_session_ms=SESSION_MS)
+    doomed.await_ready_or_dead()
+    asyncio.run(_make_ledger(world, processes))
+    assert doomed.ended() == -signal.SIGKILL
+    return world
+
+
+async def _make_ledger(world: Settings, processes: Children) -> None:
+    async with channel(world.bootstrap) as shop, careful_reader(world.bootstrap) as reader:
+        await shop.say(receipt("r-1", "MUG", 10), receipt("r-2", "MUG", 2, bin="B-2"), receipt("r-3", "CUP", 5), receipt("r-4", "LEG", 1))
+        await shop.say(order("whole", {"MUG": 6}), order("gone", {"MUG": 3}), order("over", {"CUP": 5}))
+        successor = processes.start("allocator", group_session_ms=SESSION_MS)
+        await asyncio.to_thread(successor.await_ready)
+        await until_settled(world.dsn, reader)
+        await shop.say(order("waits", {"MUG": 8}), order("short", {"LEG": 4}, fill=Fill.ALL_OR_NOTHING))
+        await shop.say(order("gone", {"MUG": 3}, version=2, wish=Wish.PICKING))
+        await until_settled(world.dsn, reader)
+        await shop.say(order("gone", {"MUG": 3}, version=3, wish=Wish.CONSUMPTION))
+        await shop.say(adjustment("a-1", "CUP", -2, AdjustmentReason.DAMAGED), adjustment("a-2", "CUP", -9, AdjustmentReason.LOST))
+        await shop.say(receipt("r-1", "MUG", 10), receipt("r-1", "MUG", 11))  # the same again, and with other content
+        await shop.say_bytes(topics.ORDERS.name, 0, b"no order")
+        await until_settled(world.dsn, reader)
+        await asyncio.to_thread(successor.stop)
+
+
+def _wrong(found: LogReport) -> dict[str, list[str]]:
+    return {check.name: check.problems for check in found.report.checks if check.problems}
+
+
+# ---------------------------------------------------------------- what holds
+
+
+async def test_a_sound_log_passes_every_check_and_no_check_goes_over_nothing(told: Settings) -> None:
+    seen: list[tuple[int, int]] = []
+    found = await verify_log(told, lambda read, total: seen.append((read, total)))
+    assert _wrong(found) == {}
+    assert [check.name for check in found.report.checks if not check.counted] == []
+    assert [one.topic for one in found.reach if one.since is not None or not one.records] == []
+    assert seen[-1] == (sum(one.records for one in found.reach),) * 2, "everything was read, and said so"
+
+
+async def test_it_holds_while_orders_come_in_and_when_they_are_settled(told: Settings) -> None:
+    work = Workload("log", count=60)
+    async with allocator(told), channel(told.bootstrap) as shop, careful_reader(told.bootstrap) as reader:
+        saying = asyncio.create_task(_say(shop, work))
+        rounds = 0
+        while not saying.done():
+            assert _wrong(await verify_log(told)) == {}
+            rounds += 1
+        await saying
+        assert rounds > 1, "nothing came in meanwhile"
+        await until_settled(told.dsn, reader)
+        assert work.unserved(reader) == []
+        assert _wrong(await verify_log(told)) == {}
+
+
+async def _say(shop: Channel, work: Workload) -> None:
+    """One by one, so that something is always on its way."""
+    messages: list[Any] = [*work.first_stock(), *work.orders(), *work.changes(), *work.rest_of_stock()]
+    for message in messages:
+        await shop.say(message)
+        await asyncio.sleep(0.02)
+
+
+# ---------------------------------------------------------------- what is found
+
+
+@pytest.fixture(scope="module")
+def loaded(told: Settings) -> Iterator[tuple[asyncio.Runner, asyncpg.Connection]]:
+    """What was read of the topics, in a transaction of its own that no test ends."""
+    with asyncio.Runner() as runner:
+        connection = runner.run(_loaded(told))
+        yield runner, connection
+        runner.run(connection.close())
+
+
+async def _loaded(told: Settings) -> asyncpg.Connection:
+    connection = await log_connection(told.dsn)
+    for (sql,) in await connection.fetch(DROP_CONSTRAINTS):
+        await connection.execute(sql)
+    await connection.transaction(isolation="repeatable_read").start()
+    await load(connection, told)
+    return connection
+
+
+DROP_CONSTRAINTS = """
+SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname)
+  FROM pg_constraint WHERE contype IN ('c', 'f') AND connamespace = 'allocator'::regnamespace
+"""
+
+
+def test_every_check_has_something_that_it_finds() -> None:
+    assert {one.name for one in statements(CHECKS)} == {one.check for one in SPOILED}
+
+
+@pytest.mark.parametrize("spoiled", SPOILED, ids=lambda one: one.what)
+def test_what_is_spoiled_is_found_and_named(spoiled: Spoiled, loaded: tuple[asyncio.Runner, asyncpg.Connection]) -> None:
+    runner, connection = loaded
+    found = runner.run(_found(connection, spoiled.sql))
+    assert spoiled.check in found, f"found only {found}"
+    assert any(spoiled.named in problem for problem in found[spoiled.check]), found[spoiled.check]
+
+
+async def _found(connection: asyncpg.Connection, *spoiling: str) -> dict[str, list[str]]:
+    async with _taken_back(connection):
+        for sql in spoiling:
+            changed = await connection.execute(sql)
+            assert int(changed.split()[-1]) > 0, "nothing was spoiled"
+        report = await proof_of_log(connection)
+    return {check.name: check.problems for check in report.checks if check.problems}
+
+
+@asynccontextmanager
+async def _taken_back(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    savepoint = connection.transaction()
+    await savepoint.start()
+    try:
+        yield
+    finally:
+        await savepoint.rollback()
+
+
+def test_what_is_forgotten_is_not_missed(loaded: tuple[asyncio.Runner, asyncpg.Connection]) -> None:
+    """A demand that ended, with its reservations, and a dead letter that was settled: longer ago than such things are kept."""
+    runner, connection = loaded
+    gone = (
+        "DELETE FROM allocator.reservation WHERE demand = 'sales-order/acme/gone'",
+        "DELETE FROM allocator.demand WHERE demand = 'sales-order/acme/gone'",
+        "DELETE FROM allocator.dead_letter",
+    )
+    later = "UPDATE log_snapshot SET forgotten_ms = (SELECT max(said_ms) + 1 FROM log_record)"
+    assert runner.run(_found(connection, *gone)).keys() >= {READABLE}
+    assert runner.run(_found(connection, *gone, later)) == {}
+
+
+# ---------------------------------------------------------------- with topics that are otherwise: last, because they stay so
+
+
+async def test_what_the_topics_do_not_keep_any_more_is_not_missing(told: Settings) -> None:
+    """Half of every partition is deleted, as retention does it, and the batch rows of that time as well."""
+    names = [topic.name for topic in topics.TOPICS if not topic.compacted]
+    places = [TopicPartition(name, number) for name in names for number in range(8)]
+    async with admin(told.bootstrap) as client:
+        await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, {"retention.ms": "1000"}) for name in names])
+    async with careful_reader(told.bootstrap) as reader:
+        ends = await reader.consumer.end_offsets(places)
+    async with admin(told.bootstrap) as client:
+        await client.delete_records({one: RecordsToDelete(before_offset=(ends[one] + 1) // 2) for one in places if ends[one]})
+    found = await verify_log(told)
+    assert _wrong(found) == {}
+    assert [one.topic for one in found.reach if one.since is None] == [topics.STOCK_LEVELS.name]
+
+
+async def test_forged_records_in_the_topics_are_found(told: Settings) -> None:
+    movements = await everything_on(told.bootstrap, topics.MOVEMENTS.name)
+    first, last = movements[0], movements[-1]
+    async with channel(told.bootstrap) as shop:
+        await _forge(shop, first, first.value.replace(b'"change":', b'"change":1'), dict(first.headers))
+        await _forge(shop, last, last.value, dict(last.headers) | {"earmark_sequence": b"999999"})
+        await _forge(shop, last, last.value, {"ce_type": b"earmark.stock_moved.v1"})
+    found = _wrong(await verify_log(told))
+    assert {TWICE, READABLE, AHEAD} <= found.keys(), found
+    assert "nobody but the allocator" in found[READABLE][0]
+    assert not found.keys() & {COMPACTED, ANSWERED, MARKS}
+
+
+async def _forge(shop: Channel, like: Any, value: bytes, headers: dict[str, bytes]) -> None:
+    await shop.say_bytes(like.topic, like.partition, value, like.key, headers.items())
