@@ -81,7 +81,7 @@ class Sorter:
         """Raises LookupError where the record does not count, NotReadable where it should not be there."""
         name, _, incarnation = (named.get("earmark_source") or b"").decode("latin-1").rpartition("/")
         source = self.sources.get(name)
-        if source is None or not incarnation.isdecimal():
+        if source is None or not incarnation.isdecimal() or len(incarnation) > 9:
             if topic in ALLOCATORS_ALONE:
                 raise NotReadable("nobody but the allocator may write here")
             raise LookupError(name)

@@ -135,7 +135,12 @@ SELECT demand, o.version AS said, o.wish, d.version AS known, d.status
 -- check: a demand wants the units that its order said
 SELECT count(*) FROM log_order;
 WITH said AS MATERIALIZED (
-    SELECT DISTINCT ON (demand) demand, version, lines FROM log_order WHERE demand IS NOT NULL ORDER BY demand, version DESC),
+    SELECT DISTINCT ON (demand) demand, version, lines
+      FROM log_order o
+     WHERE demand IS NOT NULL
+       AND NOT EXISTS (SELECT FROM allocator.dead_letter d
+                        WHERE (d.topic, d.partition, d.record_offset) = ('earmark.orders', o.partition, o.record_offset))
+     ORDER BY demand, version DESC, record_offset),
 known AS MATERIALIZED (
     SELECT d.demand, d.version, t.* FROM allocator.demand_now d CROSS JOIN LATERAL json_to_record(d.state) AS t (lines json, picking text)
      WHERE d.status NOT IN ('closed', 'consumed', 'forgetting'))

@@ -5,8 +5,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from pydantic import SecretStr
+
 from services.console.settled import settled
-from services.console.verify import verify
+from services.console.verify import Report, verify
+from services.console.verify_log import verify_log
 from tests.chaos.books import PublicBooks
 from tests.chaos.caller import Caller
 from tests.chaos.driver import Drive
@@ -51,6 +54,7 @@ async def prove(
             await _replay_is_the_same(stage),
             _public_books_balance(reader),
             await _ledger_is_verified(stage, settled=not drained),
+            await _log_is_verified(stage),
             Held("no process stands still or is halted", len(stage.places), _troubles(stage)),
             _dead_are_replaced(measured),
         ], measured
@@ -74,8 +78,18 @@ def _public_books_balance(reader: CarefulReader) -> Held:
 
 async def _ledger_is_verified(stage: Stage, *, settled: bool) -> Held:
     report = await verify(stage.direct_dsn, settled=settled)
+    return Held("`earmark verify`: the ledger's own books balance", *_found(report))
+
+
+async def _log_is_verified(stage: Stage) -> Held:
+    direct = stage.settings.model_copy(update={"postgres": SecretStr(stage.direct_dsn)})
+    report = (await verify_log(direct)).report
+    return Held("`earmark verify --from-log`: the ledger is what the topics say", *_found(report))
+
+
+def _found(report: Report) -> tuple[int, list[str]]:
     problems = [f"{check.name}: {one}" for check in report.checks for one in check.problems]
-    return Held("`earmark verify`: the ledger's own books balance", sum(check.counted for check in report.checks), problems)
+    return sum(check.counted for check in report.checks), problems
 
 
 def _dead_are_replaced(measured: Sequence[Recovery]) -> Held:

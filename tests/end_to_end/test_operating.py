@@ -102,7 +102,10 @@ def test_every_service_shows_its_api(installation: Installation, service: str) -
 
 def test_the_books_of_a_new_installation_hold(installation: Installation) -> None:
     assert installation.json("verify")["ok"] is True
-    assert "no stock record is oversold" in installation.earmark("verify").stderr
+    shown = installation.earmark("verify", "--from-log").stderr
+    assert "no stock record is oversold" in shown
+    assert "every movement of the ledger was told" in shown
+    assert "0 records of earmark.orders, all that were ever written" in shown
 
 
 def test_a_key_is_made_listed_and_revoked_and_its_secret_is_never_shown_again(installation: Installation) -> None:

@@ -22,6 +22,7 @@ from services.console.demo.shop import DemoError, Refused, Shop, at_once
 from services.console.demo.tally import Tally, Telling
 from services.console.processes import Addresses, Stack
 from services.console.settled import prove
+from services.console.verify_log import verify_log
 from shared.kafka import partition_counts
 from shared.local import process
 from shared.settings import Settings
@@ -327,8 +328,10 @@ async def _compare(stage: Stage) -> None:
 async def _prove(stage: Stage) -> None:
     with step(stage.display, stage.facts, "verify", "proving the books") as done:
         report, _ = await prove(stage.settings)
-        stage.facts.checks = [Check(check.name, check.counted, tuple(check.problems)) for check in report.checks]
-        rows = sum(check.counted for check in report.checks)
-        done(f"{len(report.checks)} checks of the books over {rows:,} rows")
+        told = await verify_log(stage.settings)
+        checks = [*report.checks, *told.report.checks]
+        stage.facts.checks = [Check(check.name, check.counted, tuple(check.problems)) for check in checks]
+        rows, records = sum(check.counted for check in report.checks), sum(one.records for one in told.reach)
+        done(f"{len(report.checks)} checks over {rows:,} rows, {len(told.report.checks)} against {records:,} records of the topics")
     stage.facts.complaints += [f"{check.name}: {problem}" for check in stage.facts.checks for problem in check.problems[:1]]
     stage.display.show(looks.proof(stage.facts.checks))

@@ -134,6 +134,7 @@ def test_of_the_outputs_those_count_that_were_committed_at_the_snapshot() -> Non
         ("stock/3/1", topics.MOVEMENTS, {}),
         ("stock/3/3", topics.MOVEMENTS, {"log_unread": 1}),
         ("stock/9/1", topics.MOVEMENTS, {"log_unread": 1}),
+        ("stock/3/" + 5_000 * "9", topics.MOVEMENTS, {"log_unread": 1}),
         ("orders", topics.ALLOCATIONS, {"log_unread": 1}),
         ("orders", topics.DEAD_LETTERS, {}),
         ("orders", topics.RESERVATIONS, {}),
