@@ -20,6 +20,7 @@ _BY_STATE = {
     "3D000": "Postgres has no such database ({told}): create it, or correct EARMARK_POSTGRES",
     "42P01": "the database lacks tables that this version needs ({told}): run `earmark migrate`",
     "3F000": "the database lacks tables that this version needs ({told}): run `earmark migrate`",
+    "25006": "Postgres takes no changes there, not even temporary tables ({told}): let EARMARK_POSTGRES name the primary",
     "42501": "the user of EARMARK_POSTGRES may not do this ({told}): let it own the database, or be granted that",
     "53100": "Postgres has no room left on its disk ({told}): make room and run this again",
     "57014": "Postgres did not come to an end in the time that we allow ({told}): run this again when it is less busy",

@@ -108,13 +108,20 @@ async def _kept(bootstrap: str, names: Sequence[str]) -> Mapping[str, timedelta]
     return found
 
 
+async def _started(consumer: Any, bootstrap: str) -> None:
+    try:
+        await consumer.start()
+    except (KafkaError, OSError) as error:
+        raise KafkaUnreachable(f"Kafka at {bootstrap} does not answer ({error}). Check EARMARK_KAFKA and that the broker runs.") from error
+
+
 @asynccontextmanager
 async def log_reader(bootstrap: str, counts: Mapping[str, int]) -> AsyncIterator[LogReader]:
-    """`counts`: topics to their numbers of partitions. Raises KafkaError where no broker answers."""
+    """`counts`: topics to their numbers of partitions. Raises KafkaUnreachable."""
     settings = consumer_settings(bootstrap) | {"fetch_max_bytes": FETCH_BYTES, "max_partition_fetch_bytes": PARTITION_BYTES}
     consumer = Consumer(**settings)
     try:
-        await consumer.start()
+        await _started(consumer, bootstrap)
         yield LogReader(consumer, bootstrap, [TopicPartition(name, number) for name, count in counts.items() for number in range(count)])
     finally:
         await stop_client(consumer)

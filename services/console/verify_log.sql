@@ -35,7 +35,7 @@ SELECT side, number, lacks_from, lacks_to,
 -- ============================================================ what state partitions said
 
 -- check: every record in the topics can be read, or was put aside as a dead letter
-SELECT sum(records) FROM log_partition;
+SELECT sum(records)::bigint FROM log_partition;
 SELECT t.name AS topic, u.partition, u.record_offset, u.why
   FROM log_unread u JOIN log_topic t USING (topic) CROSS JOIN log_snapshot s
  WHERE NOT EXISTS (SELECT FROM allocator.dead_letter d WHERE (d.topic, d.partition, d.record_offset) = (t.name, u.partition, u.record_offset))

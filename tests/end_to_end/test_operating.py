@@ -101,7 +101,8 @@ def test_every_service_shows_its_api(installation: Installation, service: str) -
 
 
 def test_the_books_of_a_new_installation_hold(installation: Installation) -> None:
-    assert installation.json("verify")["ok"] is True
+    proved = installation.json("verify", "--from-log")
+    assert (proved["ok"], {one["records"] for one in proved["log"]}, len(proved["log"])) == (True, {0}, 8)
     shown = installation.earmark("verify", "--from-log").stderr
     assert "no stock record is oversold" in shown
     assert "every movement of the ledger was told" in shown

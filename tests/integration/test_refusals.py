@@ -79,4 +79,4 @@ def test_a_kafka_that_is_away_is_one_line_and_nothing_of_its_client_beside_it(co
         timeout=120,
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
-    assert re.search(r"Kafka (at 127\.0\.0\.1:1 does not answer|does not serve this .*127\.0\.0\.1)", done.stderr)
+    assert "Kafka at 127.0.0.1:1 does not answer" in done.stderr

@@ -86,6 +86,7 @@ def undefined_table() -> Exception:
         (asyncpg.TooManyConnectionsError("too many clients already"), "can not serve one more now.*too many clients"),
         (asyncpg.CannotConnectNowError("the database system is starting up"), "Postgres does not answer .*starting up"),
         (asyncpg.InsufficientPrivilegeError("permission denied for schema x"), "may not do this .*permission denied.*own the database"),
+        (asyncpg.ReadOnlySQLTransactionError("cannot execute CREATE TABLE in a read-only transaction"), "read-only.*name the primary"),
         (ProgrammingError("SELECT secret", {}, undefined_table()), "relation x does not exist.*run `earmark migrate`"),
         (NodeNotReadyError("node 1"), "Kafka does not serve this .*node 1"),
         (TimeoutError(), r"Postgres does not answer \(no answer in time\)"),
