@@ -17,7 +17,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import SecretStr
 
 from shared.kafka import consumer_settings
+from shared.local.deathwatch import Deathwatch
 from shared.local.ports import free_ports
+from shared.local.process import identity_of
 from shared.log_writer import KafkaLogWriter
 from shared.partitions.model import OutboxRow
 from shared.schemas import topics
@@ -48,6 +50,7 @@ class Stand:
     def __init__(self, settings: Settings, writer: KafkaLogWriter, logs: Path) -> None:
         self.settings, self._writer, self._logs = settings, writer, logs
         self._children: list[asyncio.subprocess.Process] = []
+        self._deathwatch = Deathwatch()
         self._written = 0
 
     # ---------------------------------------------------------------- processes
@@ -67,6 +70,7 @@ class Stand:
                 sys.executable, "-m", *module, stdout=log, stderr=log, env=os.environ | given, start_new_session=True
             )
         self._children.append(child)
+        self._deathwatch.watch(module[-1], identity_of(child.pid), signal.SIGKILL)  # a killed benchmark must not leave one behind
 
     def freeze(self) -> None:
         """Hold every process still. Shorter than the group's session time-out, or it would lose its partitions."""
@@ -96,6 +100,7 @@ class Stand:
             except TimeoutError:
                 child.kill()
                 await child.wait()
+        self._deathwatch.close()
 
     def _require_life(self) -> None:
         for number, child in enumerate(self._children):

@@ -145,7 +145,7 @@ def test_what_a_merchant_sees_is_what_the_model_says(fresh_topics: str, database
     with background() as loop, loop.entered(product(fresh_topics, database)) as running:
         merchants = (loop.run(running.merchant(f"merchant-{number}")) for number in itertools.count())
         of_these = type("OfTheseMerchants", (ApiAgainstModel,), {"loop": loop, "merchants": merchants})
-        run_state_machine_as_test(of_these, settings=settings(effort(8), **HOW))
+        run_state_machine_as_test(of_these, settings=settings(effort(6), **HOW))
         loop.run(_proved(running))
 
 
