@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down clean test check static style types parallel alone simulate chaos crash-points fuzz coverage bench acceptance docs lock distclean
+.PHONY: help demo up down clean test check static style types parallel alone simulate flaws chaos crash-points fuzz coverage bench acceptance docs lock distclean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -89,6 +89,9 @@ alone: $(STAMP)
 
 simulate: $(STAMP) ## seeded simulation on all cores: make simulate SEEDS=10000, or SEED=4711 to replay one
 	@$(BIN)/python -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+flaws: $(STAMP) ## plant every known bug in the simulation and write what finds it into docs/planted-bugs.md; takes half an hour
+	@$(BIN)/python -m tests.simulation --flaws --write $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 chaos: $(STAMP) ## real processes under random faults: make chaos MINUTES=10, or SEED=4711 for the same faults again
 	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -46,9 +46,11 @@ async def first_served(dsn: str, bootstrap: str) -> Measurement:
 
 
 async def all_or_nothing(dsn: str, bootstrap: str) -> Measurement:
-    """Demands of three SKUs wait on one of them; units for all come: how many a second are told that they are allocated."""
+    """Demands of three SKUs wait on one of them; units for all come: how many a second are told that they are allocated. Two allocators,
+    as in the whole flow."""
     async with stand(dsn, bootstrap) as here:
         await here.start("services.console.serve", "allocator")
+        await here.start("services.console.serve", "allocator-2")
         await here.fill_shelves()
         waiting = await here.counter(topics.ALLOCATIONS, b'"outcome":"could_not_allocate"')
         try:

@@ -1,16 +1,12 @@
 """The allocator as the business of a simulated installation: the real sides over memory, the outside world, and the checks."""
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from services.allocator.core.policy import DemandSettings, PolicySettings, Timing
 from services.allocator.core.stock.settings import StockSettings
 from services.allocator.demand_side import DemandSide
 from services.allocator.stock_side import StockSide
-from services.allocator.store.demand_memory import MemoryDemandStorage
-from services.allocator.store.demand_ports import DemandStorage
-from services.allocator.store.stock_memory import MemoryStockStorage
-from services.allocator.store.stock_ports import StockStorage
 from shared.partitions.memory import MemoryPartitionStore
 from shared.partitions.model import InputRecord, PartitionId
 from shared.partitions.ports import Side
@@ -20,31 +16,18 @@ from tests.simulation.demand_checks import DemandChecks
 from tests.simulation.habits import habits
 from tests.simulation.published_checks import PublishedChecks
 from tests.simulation.shop import Shop
+from tests.simulation.sides import KnownMessages, demand_side, stock_side
 from tests.simulation.stock_checks import StockChecks
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 STEPS_OF_A_BATCH = 12
+MONTH_PASSED = "month passed at rest"
 MONTH, ROUND_DAYS = timedelta(days=30), 25
 """Both later than anything that an attempt waits for: see `REST_MS`."""
+MONTH_MS = (MONTH + timedelta(days=1)) // timedelta(milliseconds=1)
 INPUTS: dict[str, tuple[str, ...]] = {"stock": StockSide.inputs, "demand": DemandSide.inputs}
-
-
-class Seams:
-    """A storage whose every statement is a seam: a crash, a lost connection, another process may come before it."""
-
-    def __init__(self, storage: object, store: MemoryPartitionStore) -> None:
-        self._storage, self._store = storage, store
-
-    def __getattr__(self, name: str) -> Any:  # stands for every method of the storage, whatever it takes
-        method = getattr(self._storage, name)
-
-        async def at_a_seam(*arguments: Any) -> Any:
-            await self._store.database.pause()
-            return await method(*arguments)
-
-        return at_a_seam
 
 
 class AllocatorBusiness:
@@ -80,7 +63,8 @@ class AllocatorBusiness:
         )
         self._restocks = random.randint(0, 3)
         self._month_passes = random.random() < 0.5
-        self.stock = StockChecks(world, self.shop)
+        self._messages = KnownMessages()
+        self.stock = StockChecks(world, self.shop, self._messages.said_by)
         self.demand = DemandChecks(world, self.shop, self.stock)
         self.published = PublishedChecks(world, self.shop, self.stock, timedelta(milliseconds=self.stock_settings.level_interval_ms))
 
@@ -99,8 +83,8 @@ class AllocatorBusiness:
     def side(self, partition: PartitionId, store: MemoryPartitionStore) -> Side:
         """See `Business`."""
         if partition.side == "stock":
-            return StockSide(cast(StockStorage, Seams(MemoryStockStorage(store.current), store)), self.stock_settings)
-        return DemandSide(cast(DemandStorage, Seams(MemoryDemandStorage(store.current), store)), self.demand_settings)
+            return stock_side(store, self.stock_settings, self._messages)
+        return demand_side(store, self.demand_settings, self._messages)
 
     def input(self) -> bool:
         """See `Business`."""
@@ -113,7 +97,7 @@ class AllocatorBusiness:
     def appended(self, record: InputRecord) -> None:
         """The owner of an order reads what the allocator tells of it."""
         if record.topic == ALLOCATIONS.name:
-            for message in wire.decode(record.value, wire.header_map(record.headers), {"allocation_changed"}):
+            for message in wire.decode(record.value, wire.type_header(record.headers), {"allocation_changed"}):
                 self.shop.hear(message)
 
     def check_committed(self, staged: Any) -> None:
@@ -142,5 +126,5 @@ class AllocatorBusiness:
         """Everything that ended is forgotten, and every level is told once more."""
         self.published.every_level_since = self.world.clock()
         self.demand.ended_before = self.world.clock()
-        self.world.scheduler.advance((MONTH + timedelta(days=1)) // timedelta(milliseconds=1))
-        self.world.count("month passed")
+        self.world.scheduler.advance(MONTH_MS)
+        self.world.count("event", MONTH_PASSED)

@@ -4,16 +4,12 @@ Shares no code with the cores: what a rule says is written here a second time, i
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from services.allocator.core.stock.rows import BatonRow, MovementRow, QueueRow, RecordRow, ReservationRow
-from shared.partitions.model import InputRecord
 from tests.simulation.failed import Failed
-
-if TYPE_CHECKING:
-    from tests.simulation.world import World
 
 Sku = tuple[str, str]
 
@@ -28,11 +24,11 @@ class SkuBooks:
         self.batons: dict[tuple[str, str], BatonRow] = {}
         self.queue: QueueRow | None = None
 
-    def copy(self) -> "SkuBooks":
-        """As it is now; rows never change."""
+    def before(self) -> "SkuBooks":
+        """As it is now, to be compared with later, but for the movements, which only grow; rows never change."""
         other = SkuBooks()
         other.records, other.reservations = dict(self.records), dict(self.reservations)
-        other.movements, other.batons, other.queue = list(self.movements), dict(self.batons), self.queue
+        other.batons, other.queue = dict(self.batons), self.queue
         return other
 
 
@@ -43,9 +39,9 @@ def room(record: RecordRow, today: date) -> int:
     return max(0, record.on_hand - record.held - record.backed)
 
 
-def room_for(sku: SkuBooks, warehouses: Iterable[str], today: date) -> int:
+def room_for(sku: SkuBooks, warehouses: Collection[str], today: date) -> int:
     """Units that are free in these warehouses."""
-    return sum(room(record, today) for record in sku.records.values() if record.warehouse in set(warehouses))
+    return sum([room(record, today) for record in sku.records.values() if record.warehouse in warehouses])
 
 
 # ---------------------------------------------------------------- after every transaction
@@ -59,7 +55,7 @@ def check_sku(name: Sku, sku: SkuBooks, today: date) -> None:
     _check_flags(name, sku, today)
     waiting = sum(1 for one in sku.reservations.values() if one.waiting_units)
     if waiting != (sku.queue.waiting_count if sku.queue else 0):
-        raise Failed(f"{name}: {waiting} wait, the queue row says {sku.queue}")
+        raise Failed(f"the queue row is wrong: {name}, where {waiting} wait: {sku.queue}")
 
 
 def _check_records(name: Sku, sku: SkuBooks, today: date) -> None:
@@ -72,7 +68,7 @@ def _check_records(name: Sku, sku: SkuBooks, today: date) -> None:
             flagged[number] += without
     for record in sku.records.values():
         if (backed[record.record], flagged[record.record]) != (record.backed, record.flagged):
-            raise Failed(f"sums: {name} record {record}: reservations say {backed[record.record]} and {flagged[record.record]}")
+            raise Failed(f"sums of a stock record: {name} {record}: reservations say {backed[record.record]} and {flagged[record.record]}")
         if record.on_hand < 0 or record.backed < 0 or record.flagged < 0 or record.backed > max(0, record.on_hand - record.held):
             raise Failed(f"oversold: {name} record {record}")
         if record.expired and record.backed:
@@ -82,7 +78,7 @@ def _check_records(name: Sku, sku: SkuBooks, today: date) -> None:
 def _check_reservation(name: Sku, one: ReservationRow) -> None:
     flags = sum(one.piece_flags or ())
     if one.reserved_units != sum(one.piece_units) + flags or one.flagged_units != flags:
-        raise Failed(f"sums: {name} reservation {one}")
+        raise Failed(f"sums of a reservation: {name} {one}")
     if min(one.reserved_units, one.flagged_units, one.waiting_units, one.consumed_units, *one.piece_units, 0) < 0:
         raise Failed(f"below nothing: {name} reservation {one}")
 
@@ -102,7 +98,7 @@ def _check_flags(name: Sku, sku: SkuBooks, today: date) -> None:
             within = [number for number, units in zip(other.piece_records, other.piece_units, strict=True) if units]
             usable = any(sku.records[number].warehouse in one.warehouses for number in within)
             if place(other) > place(one) and usable:
-                raise Failed(f"flag order: {name} {one} is flagged, the worse placed {other} is not")
+                raise Failed(f"the wrong ones are flagged: {name} {one} is flagged, the worse placed {other} is not")
 
 
 def check_nobody_passed_over(name: Sku, sku: SkuBooks, today: date) -> None:
@@ -114,9 +110,10 @@ def check_nobody_passed_over(name: Sku, sku: SkuBooks, today: date) -> None:
     if any(one.flagged_units for one in sku.reservations.values()):
         return
     for one in sku.reservations.values():
+        if not one.waiting_units or (one.demand, one.alternative) in sku.batons:
+            continue
         there = room_for(sku, one.warehouses, today)
-        serves = there > 0 and (one.fill == "partial" or there >= one.waiting_units)
-        if one.waiting_units and serves and (one.demand, one.alternative) not in sku.batons:
+        if there > 0 and (one.fill == "partial" or there >= one.waiting_units):
             raise Failed(f"passed over: {name} {one} waits beside {there} free units")
 
 
@@ -146,24 +143,19 @@ def check_movements(name: Sku, sku: SkuBooks) -> None:
         on_hand = 0
         for one in moves:
             if one.on_hand_before != on_hand or one.on_hand_after != on_hand + one.change:
-                raise Failed(f"movements: {name} {one} after {on_hand} on hand")
+                raise Failed(f"movements do not add up: {name} {one} after {on_hand} on hand")
             on_hand = one.on_hand_after
         if on_hand != record.on_hand:
-            raise Failed(f"movements: {name} record {record} should have {on_hand} on hand")
+            raise Failed(f"movements do not add up: {name} record {record} should have {on_hand} on hand")
 
 
 def check_nobody_asleep(name: Sku, sku: SkuBooks, today: date) -> None:
     """Nobody waits beside stock that would serve it, no baton is left, nothing is pending."""
     if sku.batons:
-        raise Failed(f"baton out: {name} {sku.batons}")
+        raise Failed(f"a baton is still out: {name} {sku.batons}")
     for one in sku.reservations.values():
         if one.pending and one.reserved_units:
-            raise Failed(f"pending: {name} {one}")
+            raise Failed(f"still pending: {name} {one}")
         free = room_for(sku, one.warehouses, today)
         if one.waiting_units and free and (one.fill == "partial" or free >= one.waiting_units):
             raise Failed(f"asleep: {name} {one} waits beside {free} free units")
-
-
-def view(world: "World", topic: str) -> Iterator[InputRecord]:
-    """A topic as a reader sees it who drops repeats."""
-    return world.checks.readers_view(topic)

@@ -32,7 +32,7 @@ class DemandChecks:
         """The committed state of a demand: at rest it has a row, and no page says anything newer."""
         found = self._world.database.table(TABLE).get(demand)
         if found is None:
-            raise Failed(f"nothing is known of {demand}")
+            raise Failed(f"a demand is unknown: {demand}")
         home, row, outdated_to = found
         for (partition, number), page in self._world.database.table(PAGES).items():
             if partition == home and number > outdated_to and any(one.demand == demand for one in page.rows):
@@ -57,7 +57,7 @@ class DemandChecks:
         """Nothing is left of it; unless its owner spoke up after the window, which makes another demand of it."""
         left = list(self._stock.of_demand(name))
         if left and name not in self._world.database.table("demand"):
-            raise Failed(f"forgotten, and yet there is {left}")
+            raise Failed(f"forgotten, and yet something is left: {left}")
 
     def _check_age(self, state: DemandState) -> None:
         if self.ended_before is not None and state.closed_at is not None and state.closed_at < self.ended_before - CLOCKS_JUMP:
@@ -68,7 +68,6 @@ class DemandChecks:
         waits: Units = {key: row.waiting_units for key, row in truth.items() if row.waiting_units}
         gone: Units = {key: row.consumed_units for key, row in truth.items() if row.consumed_units}
         wanted: Units = {(line.sku, state.terms.alternative): line.units for line in state.terms.lines}
-        what = f"{state.id} {state.status.value} wants {wanted}, holds {held}, waits for {waits}, {gone} has left"
         match state.status:
             case Status.RELEASED | Status.CLOSED:
                 fine = not held and not waits
@@ -82,7 +81,8 @@ class DemandChecks:
             case _:
                 fine = _sum(held, waits, gone) == wanted
         if not fine:
-            raise Failed(f"half reserved: {what}")
+            what = f"wants {wanted}, holds {held}, waits for {waits}, {gone} has left"
+            raise Failed(f"half reserved: {state.id} {state.status.value} {what}")
 
     def _check_not_asleep(self, state: DemandState) -> None:
         """All or nothing: there must be a SKU that really has too little."""
@@ -103,21 +103,25 @@ def _sum(*parts: Units) -> Units:
 
 
 def _check_settled(state: DemandState, order: Order) -> None:
-    wish, demand = order.demand.wish, f"{state.id} (wish {order.demand.wish.value}): {state}"
     if state.version != order.demand.version:
-        raise Failed(f"version {order.demand.version} was not taken: {demand}")
+        raise Failed(f"a version was not taken: {order.demand.version} of {state}")
+    if (broken := _unsettled(state, order.demand.wish)) is not None:
+        raise Failed(f"{broken}: {state.id} (wish {order.demand.wish.value}): {state}")
+
+
+def _unsettled(state: DemandState, wish: Wish) -> str | None:
+    """What is not done that should be, at rest."""
     if state.batons or state.releasing or state.status not in AT_REST:
-        raise Failed(f"not at rest: {demand}")
+        return "not at rest"
     if state.status is Status.CONSUMED:
-        return
+        return None
     if wish is Wish.CLOSED and state.status is not Status.CLOSED:
-        raise Failed(f"not closed: {demand}")
+        return "not closed"
     if wish is Wish.NOTHING and state.status is not Status.RELEASED and state.picking is not Picking.CONSUMING:
-        raise Failed(f"not released: {demand}")
+        return "not released"
     if wish in (Wish.STOCK, Wish.PICKING, Wish.CONSUMPTION) and state.status is Status.RELEASED:
-        raise Failed(f"never asked for stock: {demand}")
-    if state.picking in (Picking.ASKED, Picking.MARKING):
-        raise Failed(f"picking was never answered: {demand}")
+        return "never asked for stock"
+    return "picking was never answered" if state.picking in (Picking.ASKED, Picking.MARKING) else None
 
 
 def _check_folded(state: DemandState, truth: dict[tuple[str, str], ReservationRow]) -> None:
@@ -143,4 +147,6 @@ def _check_marks(state: DemandState, truth: dict[tuple[str, str], ReservationRow
     marked = {key for key in held if truth[key].mark is not None}
     expected = held if state.picking in (Picking.CONFIRMED, Picking.CONSUMING) else set()
     if marked != expected:
-        raise Failed(f"marks: {state.id} is {state.picking.value}, marked at {sorted(marked)} of {sorted(held)}")
+        raise Failed(
+            f"picking marks are not what is believed: {state.id} is {state.picking.value}, marked at {sorted(marked)} of {sorted(held)}"
+        )

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 LOST = (FenceLost, ConnectionLost)
 """After any of these nothing in memory may be trusted."""
-PUBLISHED_AT_ONCE = 5
-HOUSEKEEPING = 0.03
 
 
 class Process(Owner):
@@ -69,7 +67,7 @@ class Ownership:
             try:
                 await self._own()
             except LOST as error:
-                self.world.count(f"met {type(error).__name__}")
+                self.world.count("event", f"met {type(error).__name__}")
                 self.let_go()
                 await park(self.world.scheduler.now_ms + self.world.random.randint(1, 50))
 
@@ -99,7 +97,7 @@ class Ownership:
         self._set_clock(state.row.logical_time)
         self._wake(self._publisher)
         self._wake(self._reader)
-        if self.world.random.random() < HOUSEKEEPING:
+        if self.world.random.random() < self.world.swarm.housekeeping:
             await store.note_published(state.row.epoch, state.published_sequence)
             await store.forget_published()
             await store.forget_history(state.row.epoch, self.world.business.keep(), self.world.random.randint(1, 20))
@@ -141,11 +139,11 @@ class Ownership:
             if not self._queue:
                 await park()
                 continue
-            rows = [self._queue[index] for index in range(min(len(self._queue), PUBLISHED_AT_ONCE))]
+            rows = [self._queue[index] for index in range(min(len(self._queue), self.world.swarm.publish_rows))]
             try:
                 await producer.publish(rows, fails=self.world.faults)
             except ProducerFailed:
-                self.world.count("met ProducerFailed")
+                self.world.count("fault", "producer gave up")
                 await park(self.world.scheduler.now_ms + 10)
                 continue
             crash_point("published")
@@ -173,6 +171,7 @@ class Ownership:
     def lose_session(self) -> None:
         """The server ends the session of a client that idles in a transaction."""
         if self.store is not None and self.store.in_transaction:
+            self.world.count("fault", "session of a frozen process ended")
             self.store.end_session()
 
     def cut(self) -> None:

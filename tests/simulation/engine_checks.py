@@ -5,33 +5,30 @@ only go forward, without a gap; replay of the logs in the stored cuts gives the 
 """
 
 import hashlib
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from shared.partitions.memory import GONE
 from shared.partitions.model import Batch, InputRecord, OutboxRow, PartitionId, PartitionRow
-from shared.schemas.topics import BY_NAME
+from shared.schemas.topics import DEAD_LETTERS
 from shared.schemas.wire import Record
 from tests.simulation.failed import Failed
+from tests.simulation.reading import origin_of
 from tests.simulation.replay import replay
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-_KINDS = tuple(
-    f'"{name}":"{value}"'.encode()
-    for name, value in (
-        *(("type", kind) for kind in ("reserve_line", "reserve_chain", "release", "return_baton", "activate", "mark_picking")),
-        *(("type", kind) for kind in ("unmark_picking", "consume", "outcome", "wake")),
-        *(("note", note) for note in ("complete", "short", "picking_refused", "consumption_refused")),
-        *(
-            ("outcome", told)
-            for told in ("allocated", "partially_allocated", "could_not_allocate", "overallocated", "released", "consumed")
-        ),
-    )
-)
+_KINDS = re.compile(b'"(type|note|outcome)":"([a-z_]+)"')
 """Counted, to see that a swarm reaches everything that it should."""
+
+
+@cache
+def _said(name: bytes, value: bytes) -> str:
+    return value.decode() if name == b"type" else f"{name.decode()}: {value.decode()}"
 
 
 class EngineChecks:
@@ -54,25 +51,28 @@ class EngineChecks:
 
     def appended(self, record: InputRecord) -> None:
         """A record reached Kafka."""
-        self._history.update(repr((record.topic, record.partition, record.offset, record.timestamp_ms)).encode())
-        self._history.update((record.key or b"") + b"\0" + (record.value or b""))
+        where = f"\n{record.topic} {record.partition} {record.offset} {record.timestamp_ms} ".encode()
+        self._history.update(b"".join((where, record.key or b"", b"\0", record.value or b"")))
         origin = origin_of(record)
         if origin is None:
             return
         known = self.committed.get(origin)
         if known is None:
             raise Failed(f"published without being committed: {origin[0]} sequence {origin[1]} on {record.topic}")
-        if known != (record.topic, record.partition, Record(record.key or b"", record.value or b"", record.headers)):  # type: ignore[arg-type]
+        topic, partition, written = known
+        same = (written.key, written.value, written.headers) == (record.key, record.value, record.headers)
+        if not same or (topic, partition) != (record.topic, record.partition):
             raise Failed(f"published otherwise than committed: {origin[0]} sequence {origin[1]} on {record.topic}")
         self._in_order(record, origin)
 
     def _in_order(self, record: InputRecord, origin: tuple[str, int]) -> None:
         """First occurrences stand in order, so that one high-water mark per source is enough for a reader."""
         if origin in self._published:
-            self.world.count("published again")
+            self.world.count("event", "published again")
             return
         self._published.add(origin)
-        self._count_kinds(record)
+        if record.topic != DEAD_LETTERS.name:
+            self._count_kinds(record)
         seen = self._first_seen.setdefault((record.topic, record.partition), {})
         source, sequence = origin
         if sequence <= seen.get(source, 0):
@@ -80,11 +80,9 @@ class EngineChecks:
         seen[source] = sequence
 
     def _count_kinds(self, record: InputRecord) -> None:
-        value = record.value or b""
-        for kind in _KINDS:
-            times = value.count(kind)
-            if times:
-                self.world.tally[kind.decode().replace('"', "").removeprefix("type:")] += times
+        tally = self.world.tally
+        for name, value in _KINDS.findall(record.value or b""):
+            tally["said", _said(name, value)] += 1
 
     def applied(self, staged: Mapping[str, Mapping[Any, Any]]) -> None:
         """A transaction took effect."""
@@ -94,10 +92,14 @@ class EngineChecks:
         for (partition, number), batch in staged.get("batch", {}).items():
             if batch is not GONE:
                 self._batch(partition, number, batch)
+                epoch = staged["partition"][partition]["epoch"]
+                if batch.epoch != epoch:
+                    raise Failed(f"a process wrote that had lost the partition: {partition} is at epoch {epoch}: {batch}")
 
     def _outbox(self, partition: PartitionId, row: OutboxRow) -> None:
         if len(row.records) != row.last_sequence - row.first_sequence + 1:
-            raise Failed(f"{partition} batch {row.batch_no}: {len(row.records)} records for {row.first_sequence} to {row.last_sequence}")
+            numbers = f"{row.first_sequence} to {row.last_sequence}"
+            raise Failed(f"an outbox row is numbered wrong: {partition} batch {row.batch_no}: {len(row.records)} records for {numbers}")
         for sequence, record in enumerate(row.records, row.first_sequence):
             origin = f"{partition}/1", sequence
             if origin in self.committed:
@@ -108,16 +110,16 @@ class EngineChecks:
         known = self.batches[partition]
         before = known[-1] if known else None
         known.append(batch)
-        self.world.tally["batches"] += 1
+        self.world.tally["work", "batches"] += 1
         self.world.say(partition, "batch", number, dict(batch.offsets), batch.logical_time)
         if number != len(known):
-            raise Failed(f"{partition}: batch {number} is the {len(known)}th")
+            raise Failed(f"a batch number is missing or given twice: {partition} batch {number} is the {len(known)}th")
         if before is None:
             if number != 1 or batch.first_sequence != 1:
-                raise Failed(f"{partition}: batch {number} with sequence {batch.first_sequence} follows nothing")
+                raise Failed(f"the first batch is not the first: {partition} batch {number} with sequence {batch.first_sequence}")
             return
         if batch.first_sequence != before.last_sequence + 1 or batch.epoch < before.epoch or batch.logical_time < before.logical_time:
-            raise Failed(f"{partition}: batch {number} does not go on where {number - 1} ended")
+            raise Failed(f"a batch does not go on where the last one ended: {partition} batch {number}")
 
     # ---------------------------------------------------------------- when it is quiet
 
@@ -144,7 +146,7 @@ class EngineChecks:
             position = row.positions.get(topic)
             last = records[-1].offset if records else -1
             if (position.last_offset if position else -1) != last:
-                raise Failed(f"{partition} did not read {topic} to its end at {last}: {position}")
+                raise Failed(f"not read to the end: {partition} of {topic} to {last}: {position}")
 
     def _all_in_batches(self, partition: PartitionId) -> None:
         """The offset ranges of the batches lie end to end over every input: each record is in exactly one."""
@@ -155,44 +157,16 @@ class EngineChecks:
                 if topic in batch.offsets:
                     covered += [record.offset for record in records.between(*batch.offsets[topic])]
             if covered != [record.offset for record in records.records]:
-                raise Failed(f"{partition}: the batch rows do not cover {topic} once")
+                raise Failed(f"a record is in no batch or in two: {partition} of {topic}")
 
     def _newest_are_kept(self, partition: PartitionId) -> None:
         """History goes from its beginning only: the batch rows that are left are the newest, without a gap, and at least the last."""
         left = sorted(number for (name, number) in self.world.database.table("batch") if name == partition)
         made = len(self.batches[partition])
         if made and left != list(range(left[0] if left else 0, made + 1)):
-            raise Failed(f"{partition}: of {made} batch rows are left {left}")
+            raise Failed(f"the newest batch rows are not kept: {partition} of {made} has {left}")
 
     def replay(self) -> None:
         """Replay of the logs in the stored cuts gives the same events."""
         for partition in self.world.group.partitions:
             replay(self.world, partition, self.batches[partition])
-
-    def readers_view(self, topic: str) -> Iterator[InputRecord]:
-        """The topic as a reader sees it that drops repeats by one high-water mark per source."""
-        for number in range(self.world.counts[topic]):
-            yield from without_repeats(self.world.kafka.logs[topic, number].records)
-
-
-def without_repeats(records: Iterable[InputRecord]) -> Iterator[InputRecord]:
-    """Drops what a high-water mark per source drops."""
-    marks: dict[str, int] = {}
-    for record in records:
-        origin = origin_of(record)
-        if origin is not None:
-            source, sequence = origin
-            if sequence <= marks.get(source, 0):
-                continue
-            marks[source] = sequence
-        yield record
-
-
-def origin_of(record: InputRecord) -> tuple[str, int] | None:
-    """(source, sequence) of a record that a state partition wrote; None of anybody else's."""
-    headers = dict(record.headers)
-    source, sequence = headers.get("earmark_source"), headers.get("earmark_sequence")
-    if source is None or sequence is None or not source.startswith((b"stock/", b"demand/")):
-        return None
-    assert record.topic in BY_NAME
-    return source.decode(), int(sequence)

@@ -15,9 +15,14 @@ Change = tuple[Any, Any, Any]
 
 
 class Flaw:
-    """What a planted bug may replace. This one replaces nothing."""
+    """What a planted bug may replace. This one replaces nothing. A bug's docstring is its sentence in docs/planted-bugs.md.
 
+    `business`: where it is looked for. `changes`: what stands elsewhere in the product while the simulation runs.
+    """
+
+    business = "toy"
     partition: type[StatePartition] = StatePartition
+    changes: Sequence[Change] = ()
     world: "World"
 
     def store(self, database: MemoryDatabase) -> MemoryPartitionStore:
@@ -28,19 +33,24 @@ class Flaw:
         """A state partition, given what its constructor takes."""
         return self.partition(*arguments)
 
-    def changes(self) -> Sequence[Change]:
-        """What stands elsewhere in the product while the simulation runs."""
-        return ()
-
     @contextmanager
     def planted(self) -> Iterator[None]:
         """The changes, made and taken back."""
-        made = [(where, name, _exchange(where, name, other)) for where, name, other in self.changes()]
+        made = [(where, name, _exchange(where, name, other)) for where, name, other in self.changes]
         try:
             yield
         finally:
             for where, name, before in reversed(made):
                 _exchange(where, name, before)
+
+
+def flaw(name: str, sentence: str, *changes: Change) -> type[Flaw]:
+    """A planted bug of the allocator that consists of changes only."""
+    return type(name, (Flaw,), {"__doc__": sentence, "business": "allocator", "changes": changes})
+
+
+def nothing(*_: Any, **__: Any) -> None:
+    """Does not do it."""
 
 
 def _exchange(where: Any, name: Any, other: Any) -> Any:

@@ -8,8 +8,6 @@ from tests.simulation.driver import Ownership, Process
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-HEARING = 0.02
-"""How often, per step, a process hears what its group has decided."""
 IDLE_IN_TRANSACTION_STEPS = 1_500
 """After so long in a transaction the server ends the session of a process that does not move."""
 
@@ -19,7 +17,7 @@ class ProcessDied(BaseException):
 
 
 class Group:
-    """The processes of one installation."""
+    """The processes of one installation. `unrest`: how often, per step, something happens to them. `away`: how many are dead or frozen."""
 
     def __init__(self, world: "World") -> None:
         self.world, self._random = world, world.random
@@ -28,14 +26,10 @@ class Group:
         self.partitions = [PartitionId("stock", number) for number in range(swarm.stock_partitions)]
         self.partitions += [PartitionId("demand", number) for number in range(swarm.demand_partitions)]
         self._meant: dict[PartitionId, Process] = {}
-        self._away = 0
-        self._disturbances = {
-            Group.rebalance: swarm.rebalance,
-            Group._crash_one: swarm.crash,
-            Group._freeze_one: swarm.freeze,
-            Group._tell_one: HEARING,
-        }
-        self._unrest = sum(self._disturbances.values())
+        self.away = 0
+        self._disturbances = (self.rebalance, self._crash_one, self._freeze_one, self._tell_one)
+        self._rates = (swarm.rebalance, swarm.crash, swarm.freeze, swarm.hearing)
+        self.unrest = sum(self._rates)
 
     # ---------------------------------------------------------------- who owns what
 
@@ -56,7 +50,7 @@ class Group:
         """The partitions are handed out anew. Who had one may not know it yet."""
         living = [process for process in self.processes if process.alive and not process.frozen]
         if living:
-            self.world.count("rebalance")
+            self.world.count("fault", "rebalance")
             self._meant = {partition: self._assignee(partition, living) for partition in self.partitions}
 
     def _assignee(self, partition: PartitionId, living: list[Process]) -> Process:
@@ -93,22 +87,18 @@ class Group:
             raise error
 
     def disturb(self) -> None:
-        """Perhaps something happens."""
-        if self._random.random() < self._unrest:
-            what = self._random.choices(list(self._disturbances), list(self._disturbances.values()))[0]
-            what(self)
-        if self._away:
-            self._due_returns()
+        """Something happens: see `unrest`."""
+        self._random.choices(self._disturbances, self._rates)[0]()
 
     def _crash_one(self) -> None:
         process = self._random.choice(self.processes)
         if process.alive:
+            self.world.count("fault", "kill -9")
             self._crash(process)
 
     def _crash(self, process: Process) -> None:
         """kill -9: every task ends where it stands, the server rolls back; it comes back later."""
-        self.world.count("crash")
-        self._away += not process.frozen
+        self.away += not process.frozen
         process.alive, process.frozen, process.lives = False, False, process.lives + 1
         process.back_at_ms = self._in_steps(self._random.choice((0, 100, 1_000)))
         for ownership in list(process.ownerships):
@@ -118,8 +108,8 @@ class Group:
         """SIGSTOP. The group may give its partitions to others meanwhile: a zombie when it goes on."""
         process = self._random.choice(self.processes)
         if process.alive and not process.frozen:
-            self.world.count("freeze")
-            self._away += 1
+            self.world.count("fault", "freeze (SIGSTOP)")
+            self.away += 1
             process.frozen, process.idle_until_ms = True, self._in_steps(IDLE_IN_TRANSACTION_STEPS)
             process.back_at_ms = self._in_steps(self._random.choice((20, 200, 1_000, 4_000)))
 
@@ -133,7 +123,8 @@ class Group:
     def _in_steps(self, steps: int) -> int:
         return self.world.scheduler.now_ms + steps * self.world.step_ms
 
-    def _due_returns(self) -> None:
+    def due_returns(self) -> None:
+        """Those come back whose time has come."""
         now_ms = self.world.scheduler.now_ms
         for process in self.processes:
             if process.frozen and now_ms > process.idle_until_ms:
@@ -143,7 +134,7 @@ class Group:
                 self._come_back(process)
 
     def _come_back(self, process: Process) -> None:
-        self._away -= process.frozen or not process.alive
+        self.away -= process.frozen or not process.alive
         process.frozen = False
         if not process.alive:
             process.alive = True

@@ -23,6 +23,7 @@ class Log:
     def __init__(self, topic: str, partition: int) -> None:
         self.topic, self.partition = topic, partition
         self.records: list[InputRecord] = []
+        self._offsets: list[int] = []
         self.end_offset = 0
         self.readers: set[Task | None] = set()
 
@@ -32,18 +33,17 @@ class Log:
         self.end_offset = offset + 1
         written = InputRecord(self.topic, self.partition, offset, now_ms, record.key, record.value, record.headers)
         self.records.append(written)
+        self._offsets.append(offset)
         return written
 
     def read(self, offset: int, most: int) -> list[InputRecord]:
         """At most so many records from an offset on."""
-        start = bisect_left(self.records, offset, key=lambda record: record.offset)
+        start = bisect_left(self._offsets, offset)
         return self.records[start : start + most]
 
     def between(self, first: int, after: int) -> list[InputRecord]:
         """The records with first <= offset < after."""
-        start = bisect_left(self.records, first, key=lambda record: record.offset)
-        end = bisect_left(self.records, after, key=lambda record: record.offset)
-        return self.records[start:end]
+        return self.records[bisect_left(self._offsets, first) : bisect_left(self._offsets, after)]
 
 
 class Kafka:
@@ -53,6 +53,7 @@ class Kafka:
         """`holes`: how often offsets are skipped."""
         self.counts, self._scheduler, self._holes = counts, scheduler, holes
         self.logs = {(topic, number): Log(topic, number) for topic, count in counts.items() for number in range(count)}
+        self.holes_made = 0
         self.adrift: list[tuple[Destination, deque[Record]]] = []
         self.on_append: Callable[[InputRecord], None] = lambda _: None
 
@@ -61,10 +62,15 @@ class Kafka:
         """The world's randomness."""
         return self._scheduler.random
 
+    def logs_of(self, topic: str) -> list[Log]:
+        """The partitions of a topic."""
+        return [self.logs[topic, number] for number in range(self.counts[topic])]
+
     def append(self, destination: Destination, record: Record) -> None:
         """A record reaches the broker; whoever reads there is woken."""
         log = self.logs[destination]
         hole = self.random.randint(1, 3) if self._holes and self.random.random() < self._holes else 0
+        self.holes_made += hole > 0
         self.on_append(log.append(record, self._scheduler.now_ms, hole))
         for task in log.readers:
             if task is not None:

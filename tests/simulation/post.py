@@ -6,6 +6,7 @@ from shared.schemas import topics, wire
 from shared.schemas.commands import InventoryCommand
 from shared.schemas.events import AllocationRunChanged, OrderChanged
 from shared.schemas.wire import Envelope, Record
+from tests.simulation.failed import Failed
 from tests.simulation.poison import poison
 
 if TYPE_CHECKING:
@@ -13,13 +14,12 @@ if TYPE_CHECKING:
 
 
 class Post:
-    """Between everybody outside and Kafka. `poisoned`: how many bad records were sent. `traces`: of every version of
-    a demand, the trace that it was said in, if any."""
+    """Between everybody outside and Kafka. `poisoned`: how many bad records were sent."""
 
     def __init__(self, world: "World") -> None:
         self.world, self.random = world, world.random
         self.poisoned = self._number = 0
-        self.traces: dict[tuple[str, int], str | None] = {}
+        self._traces: dict[tuple[str, int], str | None] = {}
         self._on_its_way: list[tuple[str, str, Record]] = []
 
     def say(self, topic: str, key: str, message: InventoryCommand | OrderChanged | AllocationRunChanged) -> None:
@@ -28,9 +28,15 @@ class Post:
         self.world.say("said", message)
         trace = f"00-{self._number:032x}-{self._number:016x}-01" if self._number % 3 == 0 else None
         if isinstance(message, OrderChanged):
-            self.traces[message.demand.id, message.demand.version] = trace
+            self._traces[message.demand.id, message.demand.version] = trace
         record = wire.encode(message, key=key, envelope=Envelope("outside", self._number), time=self.world.clock(), traceparent=trace)
         self._on_its_way.append((topic, key, record))
+
+    def trace_of(self, demand: str, version: int) -> str | None:
+        """The trace that this version was said in, if any."""
+        if (demand, version) not in self._traces:
+            raise Failed(f"a version is answered that nobody said: {version} of {demand}")
+        return self._traces[demand, version]
 
     def silence(self, demand: str) -> None:
         """What was said of a demand and has not arrived never will."""
@@ -43,7 +49,9 @@ class Post:
         random, waiting = self.random, self._on_its_way
         index = random.randrange(len(waiting))
         topic, key, record = waiting[index]
-        if not (faults and random.random() < self.world.swarm.repeat):
+        if faults and random.random() < self.world.swarm.repeat:
+            self.world.count("fault", "message that comes again")
+        else:
             waiting[index] = waiting[-1]
             waiting.pop()
         count = self.world.counts[topic]
@@ -58,8 +66,10 @@ class Post:
         self.poisoned += 1
         count = self.world.counts[topic]
         if count > 1 and wire.key_of(self._read(record)) is not None and self.random.random() < 0.1:
+            self.world.count("fault", "record in another partition than its key's")
             self.world.kafka.append((topic, (partition + 1) % count), record)
         else:
+            self.world.count("fault", "unreadable record")
             self.world.kafka.append((topic, self.random.randrange(count)), poison(self.random, record))
 
     @staticmethod

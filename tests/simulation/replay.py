@@ -39,4 +39,4 @@ async def _replay(world: "World", partition: PartitionId, batches: list[Batch]) 
         for topic, (first, after) in batch.offsets.items():
             state.offer(world.kafka.logs[topic, partition.number].between(first, after))
         if found := difference(partition, batch, await state.serve(), world.checks.committed):
-            raise Failed(f"replay of {found}")
+            raise Failed(f"replay gives something else: {found}")

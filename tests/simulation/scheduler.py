@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine, Generator
 from random import Random
 from typing import Any
 
+FAR_MS = 2**63
+"""Later than anything."""
 Ended = Callable[["Task", BaseException | None], None]
 """Told when a coroutine came to its end by itself, with the exception that ended it, if any."""
 
@@ -48,6 +50,7 @@ class Scheduler:
     def __init__(self, random: Random) -> None:
         self.random, self.now_ms, self.steps = random, 0, 0
         self.tasks: list[Task] = []
+        self._none_before_ms = 0
         self.current: Task | None = None
 
     def spawn(self, name: str, owner: Owner, coroutine: Coroutine[Any, Any, None], ended: Ended) -> Task:
@@ -68,13 +71,9 @@ class Scheduler:
         """Let a parked task go on."""
         task.parked, task.until_ms = False, None
 
-    def runnable(self) -> list[Task]:
-        """The tasks that could make a step now."""
-        return [task for task in self.tasks if not task.parked and not task.owner.frozen]
-
-    def step(self, ready: list[Task] | None = None) -> bool:
+    def step(self) -> bool:
         """One step of one task. False if none can."""
-        ready = self.runnable() if ready is None else ready
+        ready = [task for task in self.tasks if not task.parked and not task.owner.frozen]
         if not ready:
             return False
         self._run(ready[int(self.random.random() * len(ready))])
@@ -91,9 +90,14 @@ class Scheduler:
             self._over(task, error)
         else:
             if asked is not None:
-                task.parked, task.until_ms = True, None if asked < 0 else asked
+                self._park(task, asked)
         finally:
             self.current = None
+
+    def _park(self, task: Task, until_ms: int) -> None:
+        task.parked, task.until_ms = True, None if until_ms < 0 else until_ms
+        if 0 <= until_ms < self._none_before_ms:
+            self._none_before_ms = until_ms
 
     def _over(self, task: Task, error: BaseException | None) -> None:
         self.current = None
@@ -103,13 +107,20 @@ class Scheduler:
 
     def wake_at(self) -> int | None:
         """When the next parked task wants to go on by itself."""
-        return min((task.until_ms for task in self.tasks if task.until_ms is not None and not task.owner.frozen), default=None)
+        return min([task.until_ms for task in self.tasks if task.until_ms is not None and not task.owner.frozen], default=None)
 
     def advance(self, milliseconds: int) -> None:
         """Time passes."""
-        if not milliseconds:
-            return
         self.now_ms += milliseconds
+        if milliseconds and self.now_ms >= self._none_before_ms:
+            self._wake_who_is_due()
+
+    def _wake_who_is_due(self) -> None:
+        """And remember when the next one will be, whatever happens to it meanwhile: most of the time nobody is."""
+        self._none_before_ms = FAR_MS
         for task in self.tasks:
-            if task.until_ms is not None and task.until_ms <= self.now_ms:
-                self.wake(task)
+            if task.until_ms is not None:
+                if task.until_ms <= self.now_ms:
+                    self.wake(task)
+                else:
+                    self._none_before_ms = min(self._none_before_ms, task.until_ms)

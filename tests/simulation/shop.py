@@ -72,10 +72,12 @@ class Shop:
             self.goods.open()
         if len(self.orders) < self.habits.orders and (self._acts < 3 or self.random.random() < 0.5):
             self._place()
+            self.world.count("doing", "order")
         else:
             for _ in range(5):
                 what = self.random.choices(list(self.habits.weights), [weight + 1e-9 for weight in self.habits.weights.values()])[0]
                 if self._doings[what]():
+                    self.world.count("doing", what)
                     break
         return len(self.orders) < self.habits.orders or self._acts < self.habits.orders + self.habits.doings
 

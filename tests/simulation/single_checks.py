@@ -11,7 +11,6 @@ from services.allocator.core.stock.rows import ReservationRow
 from services.allocator.store.demand_encoding import from_row
 from services.allocator.store.demand_ports import DemandRow
 from shared.partitions.model import Batch, InputRecord, PartitionId
-from shared.schemas import wire
 from shared.schemas.commands import ReserveChain, ReserveLine
 from shared.schemas.events import OrderChanged
 from shared.schemas.values import Fill
@@ -21,23 +20,11 @@ from tests.simulation.failed import Failed
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-_ACCEPTED = {"reservations.pack", "outcomes.pack", "order_changed", "receive_stock", "adjust_stock"}
 
-
-def only_message(world: "World", partition: PartitionId, batch: Batch) -> Any:
-    """The one message of the batch; None if it had none or several, or was a repeat that was dropped."""
-    records: list[InputRecord] = []
-    for topic, (first, after) in batch.offsets.items():
-        if after - first > 3:
-            return None
-        records += world.kafka.logs[topic, partition.number].between(first, after)
-    if len(records) != 1:
-        return None
-    try:
-        messages = wire.decode(records[0].value, wire.header_map(records[0].headers), _ACCEPTED)
-    except wire.BadRecord:
-        return None
-    return messages[0] if len(messages) == 1 else None
+def records_of(world: "World", partition: PartitionId, batch: Batch) -> list[InputRecord]:
+    """What the batch has read."""
+    logs = {topic: world.kafka.logs[topic, partition.number] for topic in batch.offsets}
+    return [record for topic, ends in batch.offsets.items() for record in logs[topic].between(*ends)]
 
 
 def check_reservation(name: Sku, message: Any, before: SkuBooks, after: SkuBooks, today: date) -> None:
@@ -87,7 +74,7 @@ def _kept(name: Sku, message: ReserveLine, before: SkuBooks, old: ReservationRow
         if before.records[number].warehouse in message.warehouses
     )
     if new.reserved_units < min(kept, message.units):
-        raise Failed(f"asked for {message.units}, had {kept}, has {new.reserved_units}: {name} {message}")
+        raise Failed(f"an edit lost what it had: asked for {message.units}, had {kept}, has {new.reserved_units}: {name} {message}")
 
 
 def check_demand(message: Any, before: DemandRow | None, after: DemandRow) -> None:

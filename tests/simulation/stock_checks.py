@@ -1,7 +1,7 @@
 """The stock side's promises, checked on what is committed: after every transaction, and at rest."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,24 +9,28 @@ from services.allocator.core.stock.rows import BatonRow, MovementRow, QueueRow, 
 from services.allocator.store.demand_memory import PAGES
 from services.allocator.store.demand_memory import TABLE as DEMANDS
 from services.allocator.store.demand_ports import DemandRow
+from services.allocator.store.stock_memory import BATONS, MOVEMENTS, QUEUES, RECORDS, RESERVATIONS
 from shared.partitions.memory import GONE
+from shared.partitions.model import InputRecord
+from tests.simulation.baton_checks import check_batons
 from tests.simulation.books import Sku, SkuBooks, check_movements, check_nobody_asleep, check_nobody_passed_over, check_sku
 from tests.simulation.failed import Failed
 from tests.simulation.shop import Shop
-from tests.simulation.single_checks import check_demand, check_reservation, only_message
+from tests.simulation.single_checks import check_demand, check_reservation, records_of
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 CLOCKS_JUMP = timedelta(minutes=1)
-_ROWS = (RecordRow, ReservationRow, MovementRow, BatonRow, QueueRow)
+_TABLES = (RECORDS, RESERVATIONS, MOVEMENTS, BATONS, QUEUES)
 
 
 class StockChecks:
     """Keeps books of every SKU from the writes of every transaction."""
 
-    def __init__(self, world: "World", shop: Shop) -> None:
-        self.world, self._shop = world, shop
+    def __init__(self, world: "World", shop: Shop, said_by: Callable[[InputRecord], list[Any]]) -> None:
+        """`said_by`: the messages of a record that was read."""
+        self.world, self._shop, self._said_by = world, shop, said_by
         self.skus: dict[Sku, SkuBooks] = defaultdict(SkuBooks)
         self._demands: dict[str, DemandRow] = {}
         self._known: dict[tuple[str, Any], Any] = {}
@@ -37,45 +41,50 @@ class StockChecks:
         if not made:
             return
         (((partition, _), batch),) = made
-        message = only_message(self.world, partition, batch)
+        records = records_of(self.world, partition, batch)
+        messages = [message for record in records for message in self._said_by(record)]
+        message = messages[0] if len(records) == len(messages) == 1 else None
         touched: dict[Sku, SkuBooks] = {}
-        for table, rows in staged.items():
-            for key, value in rows.items():
-                row = _row_of(self._known.pop((table, key), None)) if value is GONE else _row_of(value)
+        for table in _TABLES:
+            for key, value in staged.get(table, {}).items():
+                gone = value is GONE
+                row = self._known.pop((table, key), None) if gone else value
                 if row is not None:
                     name = row.merchant, row.sku
-                    touched.setdefault(name, self.skus[name].copy())
-                    self._book(row, gone=value is GONE)
-                    if value is not GONE:
+                    if name not in touched:
+                        touched[name] = self.skus[name].before()
+                    self._book(row, gone=gone)
+                    if not gone:
                         self._known[table, key] = row
         today = batch.logical_time.date()
         for name, before in touched.items():
             check_sku(name, self.skus[name], today)
             check_nobody_passed_over(name, self.skus[name], today)
             check_reservation(name, message, before, self.skus[name], today)
+            check_batons(name, before, self.skus[name], messages)
         for demand in (key for key, row in staged.get(DEMANDS, {}).items() if row is GONE):
             self._forgotten(demand)
         for row in _demand_rows(staged):
             check_demand(message, self._demands.get(row.demand), row)
             self._demands[row.demand] = row
-            self.world.tally["attempt expired"] += row.status == "backoff"
+            self.world.tally["event", "attempt expired"] += row.status == "backoff"
 
     def _forgotten(self, demand: str) -> None:
         """The demand side forgets last."""
-        self.world.tally["demand forgotten"] += 1
+        self.world.tally["event", "demand forgotten"] += 1
         row = self._demands.pop(demand)
         assert row.closed_at is not None, "what is forgotten has ended"
         age = self.world.database.clock() - row.closed_at
         left = list(self.of_demand(demand))
         if left:
-            raise Failed(f"forgotten while it is {row.status}, {left} is left: {demand}")
+            raise Failed(f"forgotten before its SKUs forgot it: {row.status}, {left} is left of {demand}")
         if age < self.world.business.keep() - CLOCKS_JUMP:
-            raise Failed(f"forgotten {age} after its end: {demand}")
+            raise Failed(f"forgotten too early: {age} after the end of {demand}")
         self._shop.forget(demand)
 
     def _check_tombstone(self, row: ReservationRow) -> None:
         """A tombstone goes only when nobody may come for it any more."""
-        self.world.tally["tombstone forgotten"] += 1
+        self.world.tally["event", "tombstone forgotten"] += 1
         demand = self._demands[row.demand]
         if demand.status != "forgetting" or row.reserved_units or row.waiting_units:
             raise Failed(f"tombstone dropped too early: {row} of a demand that is {demand.status}")
@@ -90,7 +99,7 @@ class StockChecks:
                     self._check_tombstone(row)
                 _put(sku.reservations, (row.demand, row.alternative), row, gone=gone)
             case BatonRow():
-                self.world.tally["baton expired"] += row.expired and not gone
+                self.world.tally["event", "baton expired"] += row.expired and not gone
                 _put(sku.batons, (row.demand, row.alternative), row, gone=gone)
             case QueueRow():
                 sku.queue = None if gone else row
@@ -129,12 +138,3 @@ def _put(rows: dict[Any, Any], key: Any, row: Any, *, gone: bool) -> None:
         rows.pop(key, None)
     else:
         rows[key] = row
-
-
-def _row_of(value: Any) -> Any:
-    """The stock row in a stored value, however it is wrapped; None for everybody else's."""
-    if isinstance(value, _ROWS):
-        return value
-    if isinstance(value, tuple):
-        return next((one for one in value if isinstance(one, _ROWS)), None)
-    return None

@@ -8,7 +8,13 @@ from shared.partitions.partition import Limits
 
 @dataclass(frozen=True, slots=True)
 class Swarm:
-    """Rates are per step or per occasion, between 0 and 1; times are in milliseconds of simulated time."""
+    """Rates are per step or per occasion, between 0 and 1; times are in milliseconds of simulated time.
+
+    `input`, `repeat`, `poison`: of people who do something, of messages that come again, of unreadable records. `crash`, `freeze`,
+    `rebalance`: of processes, with `crash_at_point` at each named one. `hearing`: how soon processes know what their group has decided.
+    `commit_lost`, `statement_lost`: of the database's connections. `producer_failure`: of records that a producer gives up; those that
+    it had sent land later, by `landing`. `housekeeping`: of batches after which a little is tidied up; `publish_rows`: outbox rows at once.
+    """
 
     stock_partitions: int
     demand_partitions: int
@@ -26,8 +32,12 @@ class Swarm:
     commit_lost: float
     statement_lost: float
     producer_failure: float
+    landing: float
     hole: float
     clock_jump: float
+    hearing: float
+    housekeeping: float
+    publish_rows: int
 
 
 def draw(random: Random) -> Swarm:
@@ -51,6 +61,10 @@ def draw(random: Random) -> Swarm:
         commit_lost=one_of((0, 0, 0.02, 0.1)) * faulty,
         statement_lost=one_of((0, 0, 0.001, 0.005)) * faulty,
         producer_failure=one_of((0, 0, 0.01, 0.05)) * faulty,
+        landing=one_of((0.02, 0.1, 0.4)),
         hole=one_of((0, 0, 0.1)),
         clock_jump=one_of((0, 0, 0.001)) * faulty,
+        hearing=one_of((0.005, 0.02, 0.02, 0.06)),
+        housekeeping=one_of((0, 0.01, 0.03, 0.1)),
+        publish_rows=one_of((1, 5, 5, 50)),
     )

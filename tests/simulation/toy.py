@@ -154,7 +154,7 @@ class ToyBusiness:
             asked, received = self.asked[sku], self.received[sku]
             found = {what: self._sum(f"{what} {sku}") for what in ("asked", "moved", "answered", "received")}
             if found != {"asked": asked, "moved": asked, "answered": asked, "received": received}:
-                raise Failed(f"sums of {sku}: asked {asked} received {received}, found {found}")
+                raise Failed(f"sums: {sku} asked {asked} received {received}, found {found}")
 
     def _sum(self, key: str) -> int:
         return sum(value for (_, name), value in self._world.database.table("sum").items() if name == key)

@@ -4,18 +4,20 @@ Knows no business: a `Business` brings the sides, the inputs and its own checks.
 of the quiet system, and a replay of the logs.
 """
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 from shared.partitions import crash
 from shared.partitions.memory import ConnectionLost, MemoryDatabase, MemoryPartitionStore
 from shared.partitions.model import InputRecord, PartitionId
 from shared.partitions.partition import StatePartition
-from shared.partitions.ports import Side
 from shared.schemas.topics import TOPICS
+from tests.simulation.business import Business, Tally
 from tests.simulation.engine_checks import EngineChecks
 from tests.simulation.failed import Failed
 from tests.simulation.flaw import Flaw
@@ -31,38 +33,8 @@ REST_MS = 20 * 86_400_000
 """Nothing of an attempt is ever so far away: what is due later than this is no work that is under way."""
 
 
-class Business(Protocol):
-    """What the simulated installation is about."""
-
-    def inputs(self, partition: PartitionId) -> tuple[str, ...]:
-        """The topics that a partition reads."""
-
-    def keep(self) -> timedelta:
-        """How long is remembered what has ended."""
-
-    def step_bound(self) -> int:
-        """More steps than this a drain must not take."""
-
-    def side(self, partition: PartitionId, store: MemoryPartitionStore) -> Side:
-        """A fresh side over a connection."""
-
-    def input(self) -> bool:
-        """Somebody does something: an order, a receipt, an edit. False when nothing more will be done."""
-
-    def deliver(self, *, faults: bool) -> bool:
-        """One message on its way reaches Kafka, perhaps twice. False if none is on its way."""
-
-    def appended(self, record: InputRecord) -> None:
-        """A record reached Kafka."""
-
-    def check_committed(self, staged: Mapping[str, Mapping[Any, Any]]) -> None:
-        """After every transaction that took effect."""
-
-    def check_quiet(self) -> None:
-        """When everything has drained."""
-
-    def disturb_quiet(self) -> bool:
-        """One more small thing happens to the quiet system. False when that was enough."""
+AFTERMATH = 400
+"""Steps with faults after the last thing that somebody does."""
 
 
 class World:
@@ -77,13 +49,16 @@ class World:
         self.step_ms = max(1, self.swarm.tick_ms)
         self.faults = True
         self.counts = {t.name: self.swarm.stock_partitions if t.side == "stock" else self.swarm.demand_partitions for t in TOPICS}
-        self.tally: Counter[str] = Counter()
+        self.tally: Tally = Counter()
         self.clock_offset_ms = 0
         self.kafka = Kafka(self.counts, self.scheduler, self.swarm.hole)
         self.database = MemoryDatabase(self.clock, self._statement, self._fate_of_commit)
         self.group = Group(self)
         self.checks = EngineChecks(self)
         self.business = business(self)
+        self._more = True
+        self._happenings = (self._input, self._deliver, self._clock_jumps, self.group.disturb)
+        self._below = list(accumulate((self.swarm.input, self.swarm.input * 2, self.swarm.clock_jump, self.group.unrest)))
         self.kafka.on_append = self._appended
         self.database.on_applied = self._applied
 
@@ -97,9 +72,9 @@ class World:
         """The database's clock. It may jump."""
         return self.at_ms(self.scheduler.now_ms + self.clock_offset_ms)
 
-    def count(self, what: str) -> None:
-        """Something worth counting happened."""
-        self.tally[what] += 1
+    def count(self, group: str, what: str) -> None:
+        """Something worth counting happened: see `Tally`."""
+        self.tally[group, what] += 1
         self.say(what)
 
     def say(self, *what: object) -> None:
@@ -115,13 +90,14 @@ class World:
     async def _statement(self) -> None:
         await pause()
         if self.chance(self.swarm.statement_lost):
+            self.count("fault", "connection lost in a statement")
             raise ConnectionLost
 
     def _fate_of_commit(self) -> str:
         if not self.chance(self.swarm.commit_lost):
             return "answered"
         fate = self.random.choice(("lost_before", "lost_after"))
-        self.count(f"commit {fate}")
+        self.count("fault", f"COMMIT {fate.replace('_', ' ')}")
         return fate
 
     def connect(self) -> MemoryPartitionStore:
@@ -150,7 +126,7 @@ class World:
 
     def _at_crash_point(self, name: str) -> None:
         if self.scheduler.current is not None and self.chance(self.swarm.crash_at_point):
-            self.count(f"crash at {name}")
+            self.count("fault", f"kill -9 at {name}")
             raise ProcessDied(name)
 
     # ---------------------------------------------------------------- the run
@@ -164,6 +140,12 @@ class World:
         finally:
             crash.listen(None)
             self._close()
+            self.tally["work", "steps"] = self.scheduler.steps
+            self.tally["fault", "hole in the offsets"] = self.kafka.holes_made
+
+    def vanish(self) -> None:
+        """Lets go of everything. What the parts of a world know of each other would else lie about until somebody looks for such cycles."""
+        vars(self).clear()
 
     def _all_phases(self) -> None:
         self._chaos()
@@ -184,32 +166,40 @@ class World:
 
     def _chaos(self) -> None:
         self.group.start()
-        more, left = True, 400
-        while more or left > 0:
-            if more:
-                if self.random.random() < self.swarm.input:
-                    more = self.business.input()
-            else:
-                left -= 1
-            if self.random.random() < self.swarm.input * 2:
-                self.business.deliver(faults=True)
-            self._disturb()
-            self.group.disturb()
-            if not self.scheduler.step():
+        random, scheduler, group, kafka, swarm = self.random.random, self.scheduler, self.group, self.kafka, self.swarm
+        left, eventful = AFTERMATH, self._below[-1]
+        while left:
+            left -= not self._more
+            draw = random()
+            if draw < eventful:
+                self._happenings[bisect_right(self._below, draw)]()
+            if kafka.adrift and random() < swarm.landing:
+                self._land()
+            if group.away:
+                group.due_returns()
+            if not scheduler.step():
                 self._skip_time()
-            self.scheduler.advance(self.swarm.tick_ms)
+            scheduler.advance(swarm.tick_ms)
 
     def _skip_time(self) -> None:
         wake_at = self.scheduler.wake_at()
         step = 1_000 if wake_at is None else wake_at - self.scheduler.now_ms
         self.scheduler.advance(max(1, min(step, 1_000)))
 
-    def _disturb(self) -> None:
-        if self.kafka.adrift and self.random.random() < 0.1:
-            self.kafka.land()
-        if self.chance(self.swarm.clock_jump):
-            self.count("clock jump")
-            self.clock_offset_ms += self.random.choice((-2_000, -50, 50, 2_000))
+    def _input(self) -> None:
+        if self._more:
+            self._more = self.business.input()
+
+    def _deliver(self) -> None:
+        self.business.deliver(faults=True)
+
+    def _land(self) -> None:
+        self.kafka.land()
+        self.count("fault", "record of an ended producer landed late")
+
+    def _clock_jumps(self) -> None:
+        self.count("fault", "clock jump")
+        self.clock_offset_ms += self.random.choice((-2_000, -50, 50, 2_000))
 
     # ---------------------------------------------------------------- without faults
 

@@ -12,7 +12,7 @@ from shared.partitions.partition import CODE_VERSION
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/proof.md", "docs/runbooks.md")
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/planted-bugs.md", "docs/proof.md", "docs/runbooks.md")
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 COMMANDS = set(vars(typer.main.get_command(app))["commands"])
 SETTINGS = {f"EARMARK_{name.upper()}{end}" for name in Settings.model_fields for end in ("", "_FILE")}

@@ -1,26 +1,12 @@
-"""Planted bugs of the engine: the parts of the product with one rule left out. They prove that the checks bite."""
+"""Planted bugs between a state partition and the log: what is published when, which repeats are dropped, where reading goes on."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from shared.partitions.memory import ConnectionLost, MemoryDatabase, MemoryPartitionStore
-from shared.partitions.model import Batch, DeadLetter, OutboxRow, Position
+from shared.partitions.model import Batch, DeadLetter, OutboxRow, PartitionRow, Position
 from shared.partitions.partition import StatePartition
 from tests.simulation.flaw import Flaw
-
-
-class _NoFenceStore(MemoryPartitionStore):
-    async def advance(self, epoch: int, batch_no: int, positions: Mapping[str, Position], published_sequence: int) -> datetime:
-        row = self.database.table("partition")[self.partition]
-        return await super().advance(row["epoch"], row["batch_no"], positions, published_sequence)
-
-
-class NoFence(Flaw):
-    """The partition row is advanced whoever holds it."""
-
-    def store(self, database: MemoryDatabase) -> MemoryPartitionStore:
-        return _NoFenceStore(database)
 
 
 class _MemoryAfterDoubt(StatePartition):
@@ -48,7 +34,7 @@ class _MemoryAfterDoubt(StatePartition):
 
 
 class PublishFromMemoryAfterDoubt(Flaw):
-    """No answer to COMMIT is taken for yes."""
+    """No answer to COMMIT is taken for yes, and the batch is published from memory."""
 
     partition = _MemoryAfterDoubt
 
@@ -66,7 +52,7 @@ class _PublishingStore(MemoryPartitionStore):
 
 
 class PublishBeforeCommit(Flaw):
-    """Records leave while their batch is still open."""
+    """Records leave while the transaction of their batch is still open."""
 
     def store(self, database: MemoryDatabase) -> MemoryPartitionStore:
         store = _PublishingStore(database)
@@ -83,9 +69,21 @@ class _EagerWatermark(StatePartition):
 
 
 class WatermarkBeforePublish(Flaw):
-    """The watermark is raised before Kafka has acknowledged."""
+    """The watermark of what is published is raised before Kafka has acknowledged it."""
 
     partition = _EagerWatermark
+
+
+class _NoRepublish(StatePartition):
+    async def take_over(self, owner: str) -> list[OutboxRow]:
+        await super().take_over(owner)
+        return []
+
+
+class NoRepublish(Flaw):
+    """After a take-over only new batches are published, not what the last owner left in the outbox."""
+
+    partition = _NoRepublish
 
 
 class _NoMarks(StatePartition):
@@ -94,7 +92,7 @@ class _NoMarks(StatePartition):
 
 
 class NoMarks(Flaw):
-    """Repeats are not dropped."""
+    """A record that was published twice is applied twice: there are no high-water marks."""
 
     partition = _NoMarks
 
@@ -107,38 +105,26 @@ class _ForgetfulStore(MemoryPartitionStore):
 
 
 class MarksInMemoryOnly(Flaw):
-    """High-water marks die with their process."""
+    """High-water marks are not stored, they die with their process."""
 
     def store(self, database: MemoryDatabase) -> MemoryPartitionStore:
         return _ForgetfulStore(database)
 
 
-class _KeepsGoing(StatePartition):
-    async def serve(self, records: int | None = None) -> list[OutboxRow]:
-        before = self.row
-        try:
-            return await super().serve(records)
-        except ConnectionLost:
-            self.row = before  # its records are gone from memory, and nobody claims again
-            return []
+class _HastyStore(MemoryPartitionStore):
+    async def finish(
+        self, batch: Batch, outbox: Sequence[OutboxRow], marks: Mapping[tuple[str, str], int], dead: Sequence[DeadLetter]
+    ) -> None:
+        stored = self.database.table("mark")
+        stored.update({(self.partition, topic, source): mark for (topic, source), mark in marks.items()})
+        await super().finish(batch, outbox, {}, dead)
 
 
-class GoOnAfterDoubt(Flaw):
-    """After a lost connection the next batch is made without claiming again."""
+class MarksBeforeCommit(Flaw):
+    """High-water marks are stored by a statement of their own, before the batch that they belong to is committed."""
 
-    partition = _KeepsGoing
-
-
-class _NoRepublish(StatePartition):
-    async def take_over(self, owner: str) -> list[OutboxRow]:
-        await super().take_over(owner)
-        return []
-
-
-class NoRepublish(Flaw):
-    """After a take-over only new batches are published."""
-
-    partition = _NoRepublish
+    def store(self, database: MemoryDatabase) -> MemoryPartitionStore:
+        return _HastyStore(database)
 
 
 class _ArrivalOrder(StatePartition):
@@ -148,18 +134,33 @@ class _ArrivalOrder(StatePartition):
 
 
 class ArrivalOrder(Flaw):
-    """A batch's records stand as they came, which the batch row does not tell."""
+    """The records of a batch are taken as they happened to come, an order that the batch row does not give back."""
 
+    business = "allocator"
     partition = _ArrivalOrder
 
 
-ENGINE_FLAWS: tuple[type[Flaw], ...] = (
-    NoFence,
+class _StopsAtTheDead(StatePartition):
+    @staticmethod
+    def _advanced(row: PartitionRow, taken: Sequence[Any]) -> dict[str, Position]:
+        return StatePartition._advanced(row, [waiting for waiting in taken if waiting.dead is None])
+
+
+class DeadLetterIsNotPassed(Flaw):
+    """The offset is not moved past a record that was put aside."""
+
+    business = "allocator"
+    partition = _StopsAtTheDead
+
+
+LOG_FLAWS: Sequence[type[Flaw]] = (
     PublishFromMemoryAfterDoubt,
     PublishBeforeCommit,
     WatermarkBeforePublish,
+    NoRepublish,
     NoMarks,
     MarksInMemoryOnly,
-    GoOnAfterDoubt,
-    NoRepublish,
+    MarksBeforeCommit,
+    ArrivalOrder,
+    DeadLetterIsNotPassed,
 )

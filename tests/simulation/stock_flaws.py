@@ -1,0 +1,130 @@
+"""Planted bugs of what is on hand and of what lies behind reservations: commands, records, backing, flags, levels.
+
+Figures in the protocol's description say how often its executable model failed without a rule; here the product's own code fails.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from services.allocator.core.stock import backing, holding, ledger
+from services.allocator.core.stock import fold as stock_fold
+from services.allocator.core.stock.backing import settle
+from services.allocator.core.stock.draft import Draft
+from services.allocator.core.stock.rows import LevelsRound
+from services.allocator.core.stock.state import Reservation, SkuStock, StockRecord
+from services.allocator.stock_side import StockSide
+from shared.schemas.commands import InventoryCommand, ReceiveStock
+from tests.simulation.flaw import Flaw, flaw, nothing
+
+# ---------------------------------------------------------------- commands and their memory
+
+_ANSWERED, _REFUSE = ledger._answered, ledger._refuse
+
+
+def _refuse_and_forget(draft: Draft, sku: SkuStock, command: InventoryCommand, *why: Any) -> bool:
+    _REFUSE(draft, sku, command, *why)
+    del draft.memory[(*sku.key, command.command_id)]
+    draft.movements.pop()
+    return True
+
+
+def _answered_afresh(draft: Draft, sku: SkuStock, command: InventoryCommand) -> bool:
+    key = (*sku.key, command.command_id)
+    if known := draft.memory.get(key):
+        draft.memory[key] = known._replace(moved_at=draft.now)
+    return _ANSWERED(draft, sku, command)
+
+
+def _counted_again(draft: Draft, sku: SkuStock, command: InventoryCommand) -> bool:
+    known = draft.memory.get((*sku.key, command.command_id))
+    if known is not None and known.record is not None and isinstance(command, ReceiveStock):
+        record = sku.records[known.record - 1]
+        record.on_hand += command.units
+        sku.on_hand += command.units
+        draft.changed_record(sku, record)
+        settle(draft, sku)
+        draft.serve_later(sku)
+    return _ANSWERED(draft, sku, command)
+
+
+_COMMANDS: Sequence[type[Flaw]] = (
+    flaw(
+        "CommandsAreNotRemembered",
+        "A stock command that comes again is carried out again.",
+        (ledger, "_answered", lambda *_: False),
+    ),
+    flaw(
+        "RefusalsAreNotRemembered",
+        "A stock command that was refused leaves no memory, and its repeat is judged anew.",
+        (ledger, "_refuse", _refuse_and_forget),
+    ),
+    flaw(
+        "RepeatsAreAnsweredAfresh",
+        "The repeat of a stock command is answered with the time of the repeat instead of as before.",
+        (ledger, "_answered", _answered_afresh),
+    ),
+    flaw(
+        "RestockCountsTwice",
+        "The repeat of a receipt raises what is on hand once more, and is answered as before.",
+        (ledger, "_answered", _counted_again),
+    ),
+    flaw(
+        "ConsumedWithoutMovement",
+        "What leaves for a demand is not taken off hand.",
+        (holding, "post_consumption", nothing),
+    ),
+)
+
+# ---------------------------------------------------------------- what lies behind reservations
+
+
+def _by_place_only(self: Reservation) -> Any:
+    return (True, self.rank)
+
+
+def _best_flagged_first(self: Reservation) -> Any:
+    priority, *rest = self.rank
+    return (self.mark is None, (-priority, *rest))
+
+
+def _one_more(self: StockRecord, today: Any) -> int:
+    return max(0, self.on_hand - self.held - self.backed + 1)
+
+
+_BACKING: Sequence[type[Flaw]] = (
+    flaw("OneUnitTooMany", "A stock record counts one unit more as free than it has.", (StockRecord, "room", _one_more)),
+    flaw("FallFlagsNobody", "After a fall nobody is told that there is nothing behind their units any more.", (ledger, "settle", nothing)),
+    flaw("RiseHealsNobody", "A rise gives no backing to those that are flagged.", (backing, "_heal_from_free", nothing)),
+    flaw("ReleaseHealsNobody", "What a release frees gives no backing to those that are flagged.", (holding, "settle", nothing)),
+    flaw(
+        "PickedIsFlaggedLikeOthers",
+        "A fall flags what is being picked by its place in the queue, like everybody else.",
+        (Reservation, "backing_rank", property(_by_place_only)),
+    ),
+    flaw(
+        "BestPlacedIsFlagged",
+        "A fall flags the highest priority first: in the order of the queue instead of against it.",
+        (Reservation, "backing_rank", property(_best_flagged_first)),
+    ),
+    flaw("LotsNeverEnd", "A lot whose last day is over keeps backing reservations.", (stock_fold, "end_lots", nothing)),
+)
+
+# ---------------------------------------------------------------- stock levels
+
+FAR = datetime(2999, 1, 1, tzinfo=UTC)
+
+
+async def _no_round(self: Any, now: Any) -> None:
+    self._round = self._round or LevelsRound(FAR, FAR, None)
+
+
+_LEVELS: Sequence[type[Flaw]] = (
+    flaw(
+        "LevelsAreToldOnce",
+        "Stock levels are told after changes only, never once more on the daily round.",
+        (StockSide, "_go_round", _no_round),
+    ),
+)
+
+STOCK_FLAWS: Sequence[type[Flaw]] = (*_COMMANDS, *_BACKING, *_LEVELS)
