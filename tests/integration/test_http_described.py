@@ -50,7 +50,7 @@ ACTIONS = ("", "/cancel", "/allocate", "/deallocate", "/start-processing", "/sto
 async def _made_for(orders: Orders, action: str) -> str:
     """The number of an order that may be told this."""
     number = f"for-{action.strip('/') or 'edit'}"
-    await orders.made(number, {"SKU-0": 3, "SKU-7": 1}, allocate=action != "/allocate")
+    await orders.made(number, {"SKU-000000": 3, "SKU-000007": 1}, allocate=action != "/allocate")
     if action == "/split":
         answer = await orders.answer_of(number, "partially_allocated")
         had, waits = answer.lines
@@ -73,9 +73,9 @@ async def _letter(orders: Orders) -> dict[str, Any]:
 @asynccontextmanager
 async def _orders(dsn: str) -> AsyncIterator[Target]:
     async with _ledger(dsn, "GET /orders/{number}") as ledger, orders_service(dsn, ledger=ledger, **GENEROUS) as orders:
-        await orders.made("o-1", {"SKU-0": 3})
+        await orders.made("o-1", {"SKU-000000": 3})
         run = (await orders.post("/allocation-runs", {"action": "deallocate", "orders": ["o-1"]})).json()["id"]
-        known = {"number": "o-1", "sku": "SKU-7", "run": run} | await _letter(orders)
+        known = {"number": "o-1", "sku": "SKU-000007", "run": run} | await _letter(orders)
         known |= {f"/orders/{{number}}{action} number": await _made_for(orders, action) for action in ACTIONS if action}
         bodies = {"/allocation-runs": {"action": "deallocate", "orders": ["o-1"]}}
         refused = {"/dead-letters/{topic}/{partition}/{offset}/replay": 409}  # it is as bad as it was
@@ -85,10 +85,10 @@ async def _orders(dsn: str) -> AsyncIterator[Target]:
 @asynccontextmanager
 async def _inventory(dsn: str) -> AsyncIterator[Target]:
     async with _ledger(dsn, "GET /stock") as ledger, inventory(dsn, ledger=ledger, **GENEROUS) as service:
-        await service.furnish("SKU-0", "SKU-7")
-        receipt, adjustment = PLACE | {"sku": "SKU-7", "units": 1}, PLACE | {"sku": "SKU-7", "change": 1, "reason": "FOUND"}
+        await service.furnish("SKU-000000", "SKU-000007")
+        receipt, adjustment = PLACE | {"sku": "SKU-000007", "units": 1}, PLACE | {"sku": "SKU-000007", "change": 1, "reason": "FOUND"}
         command = (await service.post("/receipts", receipt)).json()["command_id"]
-        known = {"merchant": "acme", "warehouse": "W1", "bin": "B1", "sku": "SKU-7", "record": 1, "command_id": command}
+        known = {"merchant": "acme", "warehouse": "W1", "bin": "B1", "sku": "SKU-000007", "record": 1, "command_id": command}
         bodies = {"/receipts": receipt, "/receipts/bulk": {"receipts": [receipt]}, "/adjustments": adjustment}
         bodies |= {"/adjustments/bulk": {"adjustments": [adjustment]}, "/products/bulk": {"products": [{"sku": "NEW-1"}, {"sku": "NEW-2"}]}}
         yield await _target(service.service, known, bodies=bodies)
@@ -99,7 +99,7 @@ async def _allocator(dsn: str) -> AsyncIterator[Target]:
     await large_ledger(dsn, 500)
     app = read_only_api(settings_for(dsn, KAFKA_AWAY, **GENEROUS))
     async with running_app(app, app.state.platform) as service:
-        yield await _target(service, {"sku": "SKU-7", "record": 1, "kind": "sales-order", "number": "o-1"})
+        yield await _target(service, {"sku": "SKU-000007", "record": 1, "kind": "sales-order", "number": "o-1"})
 
 
 @pytest.mark.parametrize("opened", [_orders, _inventory, _allocator], ids=["orders", "inventory", "allocator"])

@@ -1,4 +1,4 @@
-"""Five hundred seeds of the whole allocator, the same seeds again to the same history, and planted bugs that must be found."""
+"""Three hundred seeds of the whole allocator, the same seeds again to the same history, and planted bugs that must be found."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from tests.simulation.planted import PLANTED
 from tests.simulation.planted_table import first_seeds
 from tests.simulation.running import run_seed
 
-SEEDS, AT_ONCE = 500, 25
+SEEDS, AT_ONCE = 300, 25
 FIRST = first_seeds()
 ROOT = Path(__file__).resolve().parents[2]
 
