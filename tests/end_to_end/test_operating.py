@@ -100,13 +100,13 @@ def test_every_service_shows_its_api(installation: Installation, service: str) -
     assert "openapi.json" in httpx.get(f"{installation.addresses[service]}/docs").text
 
 
-def test_the_books_of_a_new_installation_hold(installation: Installation) -> None:
+def test_the_books_of_an_installation_hold(installation: Installation) -> None:
     proved = installation.json("verify", "--from-log")
-    assert (proved["ok"], {one["records"] for one in proved["log"]}, len(proved["log"])) == (True, {0}, 8)
+    assert (proved["ok"], len(proved["log"])) == (True, 8)
     shown = installation.earmark("verify", "--from-log").stderr
     assert "no stock record is oversold" in shown
     assert "every movement of the ledger was told" in shown
-    assert "0 records of earmark.orders, all that were ever written" in shown
+    assert "records of earmark.orders, all that were ever written" in shown
 
 
 def test_a_key_is_made_listed_and_revoked_and_its_secret_is_never_shown_again(installation: Installation) -> None:

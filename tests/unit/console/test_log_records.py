@@ -90,6 +90,13 @@ def test_what_is_no_command_is_not_readable_and_never_reaches_postgres(value: by
         row_of(value, INPUTS[topics.INVENTORY.name][1])
 
 
+def test_a_dead_letter_may_quote_what_postgres_does_not_take() -> None:
+    value = b'{"reason":"the name \\u0000 stands twice"}'
+    assert row_of(value, OUTPUTS[topics.DEAD_LETTERS.name][1]) == ()
+    with pytest.raises(NotReadable, match="NUL"):
+        row_of(value, OUTPUTS[topics.ALLOCATIONS.name][1])
+
+
 def test_the_digest_tells_key_value_and_kind_apart() -> None:
     assert len({digest(b"k", b"v", b"t"), digest(b"k2", b"v", b"t"), digest(b"k", b"v2", b"t"), digest(b"k", b"v", b"t2")}) == 4
     assert digest(None, None, b"") == digest(b"", b"", b"")
