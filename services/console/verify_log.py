@@ -82,6 +82,7 @@ async def log_connection(dsn: str) -> asyncpg.Connection:
         "earmark-verify",
         command_seconds=STATEMENT_SECONDS,
         idle_in_transaction_session_timeout="0",  # between two statements lies the reading of a topic
+        enable_nestloop="off",  # every join is of much with much, and what is in steps of a statement can not be estimated
         work_mem="64MB",
         temp_buffers="32MB",
     )

@@ -32,6 +32,18 @@ SELECT side, number, lacks_from, lacks_to,
   FROM gap JOIN log_source s USING (source) LEFT JOIN log_topic t USING (topic)
  WHERE lacks_from <= lacks_to;
 
+-- A demand's JSON is read once for all checks. Of one whose attempt is under way (is_open) nothing new is told before it has ended.
+CREATE TEMPORARY TABLE log_demand ON COMMIT DROP AS
+SELECT d.demand, d.partition, d.status, d.version, d.attempt, t.lines, t.seen, t.picking, coalesce(t.alternative, '') AS alternative,
+       coalesce(t.told_version, 0) AS told_version,
+       d.status IN ('trying', 'forgetting')
+       OR d.status <> 'consumed' AND (t.releasing IS NOT NULL OR t.picking IS NOT DISTINCT FROM 'consuming' AND t.refusals::text = '{}')
+       AS is_open
+  FROM allocator.demand_now d
+ CROSS JOIN LATERAL json_to_record(d.state) AS t
+       (lines json, seen json, alternative text, releasing json, picking text, refusals json, told_version bigint);
+ANALYZE log_demand;
+
 -- ============================================================ what state partitions said
 
 -- check: every record in the topics can be read, or was put aside as a dead letter
@@ -125,7 +137,7 @@ WITH said AS (
                         WHERE (d.topic, d.partition, d.record_offset) = ('earmark.orders', o.partition, o.record_offset))
      ORDER BY demand, version DESC)
 SELECT demand, o.version AS said, o.wish, d.version AS known, d.status
-  FROM said o LEFT JOIN allocator.demand_now d USING (demand) CROSS JOIN log_snapshot s
+  FROM said o LEFT JOIN log_demand d USING (demand) CROSS JOIN log_snapshot s
   JOIN log_partition p ON p.partition = o.partition
   JOIN log_topic t ON t.topic = p.topic AND t.name = 'earmark.orders'
  WHERE o.said_ms > s.forgotten_ms
@@ -140,59 +152,47 @@ WITH said AS MATERIALIZED (
      WHERE demand IS NOT NULL
        AND NOT EXISTS (SELECT FROM allocator.dead_letter d
                         WHERE (d.topic, d.partition, d.record_offset) = ('earmark.orders', o.partition, o.record_offset))
-     ORDER BY demand, version DESC, record_offset),
-known AS MATERIALIZED (
-    SELECT d.demand, d.version, t.* FROM allocator.demand_now d CROSS JOIN LATERAL json_to_record(d.state) AS t (lines json, picking text)
-     WHERE d.status NOT IN ('closed', 'consumed', 'forgetting'))
+     ORDER BY demand, version DESC, record_offset)
 SELECT demand, version, z.said ->> 0 AS sku, z.said ->> 1 AS said, z.known ->> 0 AS known_sku, z.known ->> 1 AS known
-  FROM said JOIN known USING (demand, version)
+  FROM said JOIN log_demand known USING (demand, version)
  CROSS JOIN LATERAL ROWS FROM (json_array_elements(said.lines::json), json_array_elements(known.lines)) AS z (said, known)
- WHERE picking IS NULL AND (z.said ->> 0, z.said ->> 1) IS DISTINCT FROM (z.known ->> 0, z.known ->> 1);
+ WHERE known.status NOT IN ('closed', 'consumed', 'forgetting') AND known.picking IS NULL
+   AND (z.said ->> 0, z.said ->> 1) IS DISTINCT FROM (z.known ->> 0, z.known ->> 1);
 
 -- check: the newest word on every demand is the one that it told last
 SELECT count(*) FROM log_allocation;
 WITH told AS (
     SELECT demand, max(version) AS version, max(said_ms) AS last_ms, min(said_ms) FILTER (WHERE outcome IN ('released', 'consumed')) AS ended_ms
       FROM log_allocation GROUP BY 1),
-known AS (
-    SELECT demand, partition, status, coalesce((state ->> 'told_version')::bigint, 0) AS version FROM allocator.demand_now),
 kept AS (
     SELECT partition, cut_at FROM log_partition JOIN log_topic USING (topic) WHERE name = 'earmark.allocations'),
 cut AS (SELECT max(cut_at) AS at FROM kept)
-SELECT demand, n.version AS told, d.version AS known, d.status
-  FROM told n FULL JOIN known d USING (demand) LEFT JOIN kept k ON k.partition = d.partition CROSS JOIN log_snapshot s
+SELECT demand, n.version AS told, d.told_version AS known, d.status
+  FROM told n FULL JOIN log_demand d USING (demand) LEFT JOIN kept k ON k.partition = d.partition CROSS JOIN log_snapshot s
  WHERE CASE WHEN d.demand IS NULL
             THEN n.last_ms > s.forgotten_ms
                  AND (n.ended_ms IS NULL OR n.ended_ms > s.forgotten_ms AND (SELECT at FROM cut) IS NULL)
-            WHEN n.demand IS NULL THEN d.version > 0 AND k.cut_at IS NULL
-            ELSE n.version < d.version OR n.version > d.version AND n.last_ms > s.forgotten_ms END;
+            WHEN n.demand IS NULL THEN d.told_version > 0 AND k.cut_at IS NULL
+            ELSE n.version < d.told_version OR n.version > d.told_version AND n.last_ms > s.forgotten_ms END;
 
 -- check: the newest word on every demand is, line by line, what it and its reservations have
 SELECT count(*) FROM log_allocation;
 WITH told AS MATERIALIZED (
     SELECT DISTINCT ON (demand) demand, version AS told_version, demand_version, outcome, lines
       FROM log_allocation ORDER BY demand, version DESC),
--- Of a demand whose attempt is under way nothing new is told before it has ended.
-known AS MATERIALIZED (
-    SELECT d.demand, d.version, d.status, d.attempt, t.lines, coalesce(t.alternative, '') AS alternative, t.told_version
-      FROM allocator.demand_now d
-     CROSS JOIN LATERAL json_to_record(d.state)
-                        AS t (lines json, alternative text, releasing json, picking text, refusals json, told_version bigint)
-     WHERE d.status = 'consumed'
-        OR d.status NOT IN ('trying', 'forgetting') AND t.releasing IS NULL
-           AND (t.picking IS DISTINCT FROM 'consuming' OR t.refusals::text <> '{}')),
 line AS MATERIALIZED (
     SELECT demand, told_version, demand_version, outcome, version, status, attempt, alternative, z.known ->> 0 AS sku,
            z.told ->> 0 AS told_sku, (z.told ->> 1)::bigint AS told_wanted, (z.known ->> 1)::bigint AS wanted,
            (z.told ->> 2)::bigint AS told_reserved, (z.told ->> 3)::bigint AS told_flagged, (z.told ->> 4)::bigint AS told_waiting,
            (z.told ->> 5)::bigint AS told_consumed
-      FROM told JOIN known USING (demand, told_version)
-     CROSS JOIN LATERAL ROWS FROM (json_array_elements(told.lines::json), json_array_elements(known.lines)) AS z (told, known)),
+      FROM told JOIN log_demand known USING (demand, told_version)
+     CROSS JOIN LATERAL ROWS FROM (json_array_elements(told.lines::json), json_array_elements(known.lines)) AS z (told, known)
+     WHERE NOT is_open),
 seen AS MATERIALIZED (
     SELECT d.demand, one ->> 0 AS sku, one ->> 1 AS alternative, (one ->> 2)::bigint AS attempt, (one ->> 3)::bigint AS version,
            (one ->> 4)::bigint AS reserved, (one ->> 5)::bigint AS flagged, (one ->> 6)::bigint AS waiting, (one ->> 7)::bigint AS consumed,
            (one ->> 8)::boolean AS pending
-      FROM allocator.demand_now d CROSS JOIN LATERAL json_array_elements(d.state -> 'seen') AS one),
+      FROM log_demand d CROSS JOIN LATERAL json_array_elements(d.seen) AS one WHERE NOT d.is_open),
 both_sides AS (
     SELECT l.*, l.sku IS NOT NULL AND (s.demand IS NULL OR s.attempt <> l.attempt OR s.pending) AS open,
            (told_sku, told_wanted) IS DISTINCT FROM (l.sku, wanted)
