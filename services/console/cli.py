@@ -149,7 +149,7 @@ def verify(folder: Folder = DEFAULT_FOLDER, from_log: FromLog = False, as_json: 
 
     settings = settings_of(folder)
     report, under_way = run(prove(settings))
-    reach: list[Any] = []
+    reach: list[Reach] = []
     if from_log:
         with reading_shown() as shown:
             told = run(verify_log(settings, shown))
@@ -161,7 +161,7 @@ def verify(folder: Folder = DEFAULT_FOLDER, from_log: FromLog = False, as_json: 
     raise typer.Exit(0 if report.ok else 1)
 
 
-def _tell_proof(report: "Report", under_way: list[str], reach: "list[Reach]") -> None:
+def _tell_proof(report: "Report", under_way: list[str], reach: list["Reach"]) -> None:
     from services.console.demo import looks
     from services.console.demo.facts import Check
 

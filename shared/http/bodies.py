@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections import Counter
 from typing import Any, NoReturn
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
@@ -10,6 +9,7 @@ from pydantic_core import CoreSchema, core_schema
 from starlette.requests import Request
 
 from shared.http.problems import Problem
+from shared.schemas.wire import most_frequent
 
 MAX_NAMES = 100
 """Of one object: five times what any has. Each that is not known is a finding, and a body has room for 600,000."""
@@ -93,7 +93,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(pairs) > MAX_NAMES:
         _unreadable(f"an object has {len(pairs)} names", f"send the fields that /openapi.json describes, never more than {MAX_NAMES}")
     if len(made) != len(pairs):
-        doubled = Counter(name for name, _ in pairs).most_common(1)[0][0][:64].encode("ascii", "backslashreplace").decode()
+        doubled = most_frequent(pairs)[:64].encode("ascii", "backslashreplace").decode()
         _unreadable(f"the name {doubled} stands twice in one object", "send every name once", doubled or "body")
     return made
 

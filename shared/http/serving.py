@@ -38,7 +38,7 @@ def allow_files(connections: int) -> None:
     """Let this process open as many files as that takes, where the system lets it: 1,024 is a usual limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + _OTHER_FILES
-    if soft not in {resource.RLIM_INFINITY} and soft < wanted:
+    if soft != resource.RLIM_INFINITY and soft < wanted:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 

@@ -9,12 +9,10 @@ from random import Random
 from typing import Any
 
 import httpx
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from shared.kafka import consumer_settings
 from shared.schemas import topics
 from tests.benchmarks.measuring import Measurement, Stopwatch
-from tests.benchmarks.stand import MERCHANT, PARTITIONS, STUCK_SECONDS, WAREHOUSE, Stand, stand
+from tests.benchmarks.stand import MERCHANT, STUCK_SECONDS, WAREHOUSE, Stand, stand
 from tests.benchmarks.workloads import Picker, picker
 from tests.support.shop import api_key
 
@@ -48,7 +46,7 @@ class Listener:
                         told.set_result(now)
 
 
-class Counter:
+class Customer:
     """Posts one-line orders and measures each."""
 
     def __init__(self, client: httpx.AsyncClient, listener: Listener, pick: Picker) -> None:
@@ -87,22 +85,22 @@ class Counter:
 
 async def one_at_a_time(dsn: str, bootstrap: str) -> Measurement:
     """Run it once, on tables of its own: the next order is posted when the event of the last one was read."""
-    async with stand(dsn, bootstrap) as here, _counter(here) as counter:
+    async with stand(dsn, bootstrap) as here, _customer(here) as customer:
         watch = Stopwatch()
-        return watch.measured(ORDERS, [await counter.post() for _ in range(ORDERS)])
+        return watch.measured(ORDERS, [await customer.post() for _ in range(ORDERS)])
 
 
 async def at_half_the_most(dsn: str, bootstrap: str) -> Measurement:
     """Run it once, on tables of its own: find the highest rate, then post at half of it."""
-    async with stand(dsn, bootstrap) as here, _counter(here) as counter:
-        most = await counter.most_per_second(MOST_SECONDS)
+    async with stand(dsn, bootstrap) as here, _customer(here) as customer:
+        most = await customer.most_per_second(MOST_SECONDS)
         watch = Stopwatch()
-        latencies = await counter.at(most / 2, HALF_SECONDS)
+        latencies = await customer.at(most / 2, HALF_SECONDS)
         return watch.measured(len(latencies), latencies)
 
 
 @asynccontextmanager
-async def _counter(here: Stand) -> AsyncIterator[Counter]:
+async def _customer(here: Stand) -> AsyncIterator[Customer]:
     """Everything runs, and has served some orders."""
     await here.start("services.console.serve", "allocator")
     await here.start("services.console.serve", "orders")
@@ -111,17 +109,14 @@ async def _counter(here: Stand) -> AsyncIterator[Counter]:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     url = f"http://127.0.0.1:{here.settings.orders_port}"
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=STUCK_SECONDS, limits=limits, trust_env=False) as client:
-        consumer = AIOKafkaConsumer(**consumer_settings(here.settings.bootstrap))
-        await consumer.start()
+        consumer = await here.listener(topics.ALLOCATIONS)
         try:
-            consumer.assign([TopicPartition(topics.ALLOCATIONS.name, number) for number in range(PARTITIONS)])
-            await consumer.seek_to_end()
             listener = Listener(consumer)
             listening = asyncio.create_task(listener.run())
-            counter = Counter(client, listener, picker("uniform", 1, Random(1)))
+            customer = Customer(client, listener, picker("uniform", 1, Random(1)))
             for _ in range(WARM_ORDERS):
-                await counter.post()
-            yield counter
+                await customer.post()
+            yield customer
             listening.cancel()
         finally:
             await consumer.stop()

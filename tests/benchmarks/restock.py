@@ -5,12 +5,11 @@ from datetime import timedelta
 from random import Random
 
 from shared.schemas import topics
-from shared.schemas.commands import ReceiveStock
 from shared.schemas.events import Demand, OrderChanged
-from shared.schemas.values import DemandKind, Fill, Line, Wish, demand_id, sku_key
+from shared.schemas.values import DemandKind, Fill, Line, Wish, demand_id
 from shared.schemas.wire import Envelope, Record, encode, partition_of
 from tests.benchmarks.measuring import Measurement, Stopwatch
-from tests.benchmarks.stand import AT, MERCHANT, PARTITIONS, WAREHOUSE, Stand, stand
+from tests.benchmarks.stand import AT, MERCHANT, PARTITIONS, WAREHOUSE, Stand, receipt, stand
 from tests.benchmarks.stock_side import packed_reserves
 from tests.benchmarks.workloads import picker
 
@@ -69,12 +68,7 @@ async def all_or_nothing(dsn: str, bootstrap: str) -> Measurement:
 
 
 async def _restock(here: Stand, number: int, units: int) -> None:
-    key = sku_key(MERCHANT, SCARCE)
-    receipt = ReceiveStock(
-        command_id=f"restock-{number}", merchant=MERCHANT, sku=SCARCE, warehouse=WAREHOUSE, bin="A-1", units=units, issued_at=AT
-    )
-    record = encode(receipt, key=key, envelope=Envelope("inventory/1/1", number), time=AT)
-    await here.write(topics.INVENTORY, [(partition_of(key, PARTITIONS), record)])
+    await here.write(topics.INVENTORY, [receipt(f"restock-{number}", SCARCE, units, Envelope("inventory/1/1", number))])
 
 
 def _orders(count: int) -> list[tuple[int, Record]]:

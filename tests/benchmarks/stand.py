@@ -121,7 +121,10 @@ class Stand:
         """Receive stock of every SKU, and return when all of it is posted: the processes have taken over by then."""
         movements = await self.counter(topics.MOVEMENTS, b'"stock_moved"')
         try:
-            await self.write(topics.INVENTORY, [_receipt(number) for number in range(skus)])
+            work = [
+                receipt(f"receipt-{number}", sku(number), ON_HAND_UNITS, Envelope("inventory/0/1", number + 1)) for number in range(skus)
+            ]
+            await self.write(topics.INVENTORY, work)
             await movements.reach(skus)
         finally:
             await movements.close()
@@ -135,13 +138,17 @@ class Stand:
 
     async def counter(self, topic: Topic, word: bytes) -> "Counter":
         """Counts how often a word stands in what is acknowledged on a topic from now on."""
+        consumer = await self.listener(topic)
+        began = sum([await consumer.position(one) for one in consumer.assignment()])
+        return Counter(consumer, word, began, self._require_life)
+
+    async def listener(self, topic: Topic) -> Any:
+        """A started consumer that reads a topic from now on; whoever asked for it stops it."""
         consumer = AIOKafkaConsumer(**consumer_settings(self.settings.bootstrap))
         await consumer.start()
-        partitions = [TopicPartition(topic.name, number) for number in range(PARTITIONS)]
-        consumer.assign(partitions)
+        consumer.assign([TopicPartition(topic.name, number) for number in range(PARTITIONS)])
         await consumer.seek_to_end()
-        began = sum([await consumer.position(one) for one in partitions])
-        return Counter(consumer, word, began, self._require_life)
+        return consumer
 
     async def ask(self, query: str) -> Any:
         """One value from the database."""
@@ -195,13 +202,11 @@ class Counter:
         await self._consumer.stop()
 
 
-def _receipt(number: int) -> tuple[int, Record]:
-    name = sku(number)
+def receipt(command_id: str, name: str, units: int, envelope: Envelope) -> tuple[int, Record]:
+    """A delivery of a SKU, and the partition of the inventory topic where it belongs."""
     key = sku_key(MERCHANT, name)
-    command = ReceiveStock(
-        command_id=f"receipt-{number}", merchant=MERCHANT, sku=name, warehouse=WAREHOUSE, bin="A-1", units=ON_HAND_UNITS, issued_at=AT
-    )
-    return partition_of(key, PARTITIONS), encode(command, key=key, envelope=Envelope("inventory/0/1", number + 1), time=AT)
+    command = ReceiveStock(command_id=command_id, merchant=MERCHANT, sku=name, warehouse=WAREHOUSE, bin="A-1", units=units, issued_at=AT)
+    return partition_of(key, PARTITIONS), encode(command, key=key, envelope=envelope, time=AT)
 
 
 @asynccontextmanager

@@ -29,7 +29,6 @@ from services.allocator.store.stock_memory import MemoryStockStorage
 from services.allocator.store.stock_ports import StockStorage
 from shared.database import hot_connection
 from shared.partitions.memory import MemoryDatabase, MemoryPartitionStore
-from tests.unit.allocator.stock_partition import PARTITION
 from tests.unit.allocator.stock_script import Script
 from tests.unit.allocator.stock_stories import Story
 
@@ -303,10 +302,10 @@ async def test_postgres_and_memory_make_the_same_sends_of_the_same_story(connect
         seen.append((messages, now))
         return await decide(messages, now)
 
-    script.partition.side.decide = noting  # type: ignore[method-assign]  # listens in; the real one decides
+    script.partition.side.decide = noting  # listens in; the real one decides
     for batch in Story(seed).batches():
         wanted = script.sends(*batch)
-        await side.resume(PARTITION)
+        await side.resume(script.partition.id)
         async with connection.transaction():
             assert await side.decide(*seen[-1]) == wanted
             await side.save()

@@ -8,11 +8,9 @@ from typing import Any
 
 import httpx
 
-from services.allocator.api.routes import read_only_api
 from shared.api_keys import create_api_key
-from shared.http import Ledger
 from shared.settings import Settings
-from tests.support.allocator import allocator
+from tests.support.allocator import allocator, read_only_http
 from tests.support.http_service import settings_for
 from tests.support.inventory_service import Inventory, inventory
 from tests.support.orders_service import Orders, orders_service
@@ -44,14 +42,11 @@ class Product:
 async def product(kafka: str, dsn: str) -> AsyncIterator[Product]:
     """Everything, over one Kafka and one Postgres."""
     settings = settings_for(dsn, kafka)
-    api = read_only_api(settings)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(allocator(settings))
-        await stack.enter_async_context(api.router.lifespan_context(api))
-        ledgers = [Ledger("http://allocator", path, httpx.ASGITransport(api)) for path in ("GET /orders", "GET /orders", "GET /stock")]
-        first = await stack.enter_async_context(orders_service(dsn, kafka, ledgers[0]))
-        second = await stack.enter_async_context(orders_service(dsn, kafka, ledgers[1]))
-        yield Product(settings, first, second, await stack.enter_async_context(inventory(dsn, kafka, ledgers[2])))
+        ledger = await stack.enter_async_context(read_only_http(settings))
+        first, second = [await stack.enter_async_context(orders_service(dsn, kafka, ledger("GET /orders"))) for _ in range(2)]
+        yield Product(settings, first, second, await stack.enter_async_context(inventory(dsn, kafka, ledger("GET /stock"))))
 
 
 class Merchant:

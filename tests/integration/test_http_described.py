@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-import httpx
 import pytest
 
 from services.allocator.api.routes import read_only_api
 from services.orders.api.letters import OPERATOR
 from shared.api_keys import READ, WRITE, create_api_key
 from shared.http import Ledger
+from tests.support.allocator import read_only_http
 from tests.support.described import FEW, Inspector, Target, served
 from tests.support.http_service import KAFKA_AWAY, PEPPER, Service, running_app, settings_for
 from tests.support.inventory_service import PLACE, inventory
@@ -39,9 +39,8 @@ async def _target(service: Service, known: dict[str, Any], **more: Any) -> Targe
 async def _ledger(dsn: str, asked: str) -> AsyncIterator[Ledger]:
     """The allocator's own HTTP over a ledger that holds something."""
     await large_ledger(dsn, 500)
-    api = read_only_api(settings_for(dsn, KAFKA_AWAY, **GENEROUS))
-    async with api.router.lifespan_context(api):
-        yield Ledger("http://allocator", asked, httpx.ASGITransport(api))
+    async with read_only_http(settings_for(dsn, KAFKA_AWAY, **GENEROUS)) as ledger:
+        yield ledger(asked)
 
 
 ACTIONS = ("", "/cancel", "/allocate", "/deallocate", "/start-processing", "/stop-processing", "/ship", "/dropship", "/split")

@@ -8,10 +8,10 @@ import pytest
 
 from services.console.verify import proof, statements, verify
 from shared.database import hot_connection
-from shared.schemas.values import AdjustmentReason, Fill, Wish
 from shared.settings import Settings
 from tests.integration.spoiled_rows import SPOILED, Spoiled
-from tests.support.allocator import adjustment, allocator, channel, order, receipt
+from tests.support import ledger_story
+from tests.support.allocator import allocator, channel
 from tests.support.careful_reader import careful_reader
 from tests.support.large_ledger import large_ledger
 from tests.support.settling import until_settled
@@ -63,16 +63,9 @@ def ledger(world: Settings) -> Settings:
 
 async def _make_ledger(world: Settings) -> None:
     async with allocator(world), channel(world.bootstrap) as shop, careful_reader(world.bootstrap) as reader:
-        await shop.say(receipt("r-1", "MUG", 10), receipt("r-2", "MUG", 2, bin="B-2"), receipt("r-3", "CUP", 5), receipt("r-4", "LEG", 1))
-        await shop.say(order("whole", {"MUG": 6}), order("gone", {"MUG": 3}), order("over", {"CUP": 5}))
-        await until_settled(world.dsn, reader)
-        await shop.say(order("waits", {"MUG": 8}), order("short", {"LEG": 4}, fill=Fill.ALL_OR_NOTHING))
-        await shop.say(order("gone", {"MUG": 3}, version=2, wish=Wish.PICKING))
-        await until_settled(world.dsn, reader)
-        await shop.say(order("gone", {"MUG": 3}, version=3, wish=Wish.CONSUMPTION))
-        await shop.say(adjustment("a-1", "CUP", -2, AdjustmentReason.DAMAGED), adjustment("a-2", "CUP", -9, AdjustmentReason.LOST))
-        await shop.say_bytes("earmark.orders", 0, b"no order")
-        await until_settled(world.dsn, reader)
+        for told in ledger_story.STORY:
+            await told(shop)
+            await until_settled(world.dsn, reader)
     connection: asyncpg.Connection = await hot_connection(world.dsn, "test")
     try:
         await connection.execute(NEIGHBOURS)

@@ -17,11 +17,11 @@ from services.console.verify import statements
 from services.console.verify_log import CHECKS, LogReport, load, log_connection, proof_of_log, verify_log
 from shared.kafka import admin
 from shared.schemas import topics
-from shared.schemas.values import AdjustmentReason, Fill, Wish
 from shared.settings import Settings
 from tests.integration.spoiled_logs import AHEAD, ANSWERED, COMPACTED, MARKS, READABLE, SPOILED, TWICE
 from tests.integration.spoiled_rows import Spoiled
-from tests.support.allocator import Channel, adjustment, allocator, channel, order, receipt
+from tests.support import ledger_story
+from tests.support.allocator import Channel, allocator, channel, receipt
 from tests.support.careful_reader import careful_reader
 from tests.support.children import Children
 from tests.support.settling import until_settled
@@ -45,18 +45,14 @@ def told(world: Settings, processes: Children) -> Settings:
 
 async def _make_ledger(world: Settings, processes: Children) -> None:
     async with channel(world.bootstrap) as shop, careful_reader(world.bootstrap) as reader:
-        await shop.say(receipt("r-1", "MUG", 10), receipt("r-2", "MUG", 2, bin="B-2"), receipt("r-3", "CUP", 5), receipt("r-4", "LEG", 1))
-        await shop.say(order("whole", {"MUG": 6}), order("gone", {"MUG": 3}), order("over", {"CUP": 5}))
+        await ledger_story.stock_comes_and_orders(shop)
         successor = processes.start("allocator", group_session_ms=SESSION_MS)
         await asyncio.to_thread(successor.await_ready)
         await until_settled(world.dsn, reader)
-        await shop.say(order("waits", {"MUG": 8}), order("short", {"LEG": 4}, fill=Fill.ALL_OR_NOTHING))
-        await shop.say(order("gone", {"MUG": 3}, version=2, wish=Wish.PICKING))
+        await ledger_story.orders_wait_and_one_is_picked(shop)
         await until_settled(world.dsn, reader)
-        await shop.say(order("gone", {"MUG": 3}, version=3, wish=Wish.CONSUMPTION))
-        await shop.say(adjustment("a-1", "CUP", -2, AdjustmentReason.DAMAGED), adjustment("a-2", "CUP", -9, AdjustmentReason.LOST))
+        await ledger_story.goods_leave_and_are_lost(shop)
         await shop.say(receipt("r-1", "MUG", 10), receipt("r-1", "MUG", 11))  # the same again, and with other content
-        await shop.say_bytes(topics.ORDERS.name, 0, b"no order")
         await until_settled(world.dsn, reader)
         await asyncio.to_thread(successor.stop)
 
@@ -174,25 +170,34 @@ def test_what_is_forgotten_is_not_missed(loaded: tuple[asyncio.Runner, asyncpg.C
 # ---------------------------------------------------------------- with topics that are otherwise: last, because they stay so
 
 
+KEPT = [topic.name for topic in topics.TOPICS if not topic.compacted]
+
+
+@asynccontextmanager
+async def _kept_a_second(told: Settings) -> AsyncIterator[None]:
+    """Topics keep no record longer, meanwhile: over before the broker looks what it may delete, every few minutes."""
+    async with admin(told.bootstrap) as client:
+
+        async def keep(milliseconds: int) -> None:
+            retention = {"retention.ms": str(milliseconds)}
+            await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, retention) for name in KEPT])
+
+        await keep(1_000)
+        yield
+        await keep(topics.RETENTION_DAYS * 86_400_000)
+
+
 async def test_what_the_topics_do_not_keep_any_more_is_not_missing(told: Settings) -> None:
     """Half of every partition is deleted, as retention does it."""
-    names = [topic.name for topic in topics.TOPICS if not topic.compacted]
-    places = [TopicPartition(name, number) for name in names for number in range(8)]
+    places = [TopicPartition(name, number) for name in KEPT for number in range(8)]
     async with careful_reader(told.bootstrap) as reader:
         ends = await reader.consumer.end_offsets(places)
-    async with admin(told.bootstrap) as client:
-        await _keep(client, names, 1_000)
-        await client.delete_records({one: RecordsToDelete(before_offset=(ends[one] + 1) // 2) for one in places if ends[one]})
+    async with _kept_a_second(told):
+        async with admin(told.bootstrap) as client:
+            await client.delete_records({one: RecordsToDelete(before_offset=(ends[one] + 1) // 2) for one in places if ends[one]})
         found = await verify_log(told)
-        await _keep(client, names, topics.RETENTION_DAYS * 86_400_000)
     assert _wrong(found) == {}
     assert [one.topic for one in found.reach if one.since is None] == [topics.STOCK_LEVELS.name]
-
-
-async def _keep(client: Any, names: list[str], milliseconds: int) -> None:
-    """Say how long topics keep records. With the longer time again before the broker looks what it may delete, every few minutes."""
-    settings = {"retention.ms": str(milliseconds)}
-    await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, settings) for name in names])
 
 
 async def test_forged_records_in_the_topics_are_found(told: Settings) -> None:
@@ -202,7 +207,8 @@ async def test_forged_records_in_the_topics_are_found(told: Settings) -> None:
         await _forge(shop, first, first.value.replace(b'"change":', b'"change":1'), dict(first.headers))
         await _forge(shop, last, last.value, dict(last.headers) | {"earmark_sequence": b"999999"})
         await _forge(shop, last, last.value, {"ce_type": b"earmark.stock_moved.v1"})
-    found = _wrong(await verify_log(told))
+    async with _kept_a_second(told):
+        found = _wrong(await verify_log(told))
     assert {TWICE, READABLE, AHEAD} <= found.keys(), found
     assert "nobody but the allocator" in found[READABLE][0]
     assert not found.keys() & {COMPACTED, ANSWERED, MARKS}

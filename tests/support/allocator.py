@@ -6,10 +6,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 from aiokafka import AIOKafkaProducer
 from pydantic import SecretStr
 
+from services.allocator.api.routes import read_only_api
 from services.allocator.app import partition_process
+from shared.http import Ledger
 from shared.kafka import producer_settings, stop_client
 from shared.partitions.process import PartitionProcess
 from shared.schemas import topics
@@ -45,6 +48,14 @@ async def allocator(settings: Settings) -> AsyncIterator[PartitionProcess]:
     finally:
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
+
+
+@asynccontextmanager
+async def read_only_http(settings: Settings) -> AsyncIterator[Callable[[str], Ledger]]:
+    """The allocator's own HTTP over these tables, as services pass it on: from what answers meanwhile to the ledger that they are given."""
+    api = read_only_api(settings)
+    async with api.router.lifespan_context(api):
+        yield lambda meanwhile: Ledger("http://allocator", meanwhile, httpx.ASGITransport(api))
 
 
 def order(number: str, lines: dict[str, int], *, version: int = 1, wish: Wish = Wish.STOCK, **more: Any) -> OrderChanged:

@@ -9,10 +9,9 @@ from typing import Any
 
 import httpx
 
-from services.allocator.api.routes import read_only_api
 from services.inventory.app import application
 from shared.http import Ledger
-from tests.support.allocator import allocator
+from tests.support.allocator import allocator, read_only_http
 from tests.support.http_service import KAFKA_AWAY, Service, running_app, settings_for
 
 _keys = itertools.count(1)
@@ -82,9 +81,7 @@ async def inventory(dsn: str, kafka: str = KAFKA_AWAY, ledger: Ledger | None = N
 async def inventory_and_allocator(dsn: str, kafka: str) -> AsyncIterator[Inventory]:
     """The service with a real allocator that answers it, over Kafka and over HTTP."""
     settings = settings_for(dsn, kafka)
-    api = read_only_api(settings)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(allocator(settings))
-        await stack.enter_async_context(api.router.lifespan_context(api))
-        ledger = Ledger("http://allocator", "GET /stock", httpx.ASGITransport(api))
-        yield await stack.enter_async_context(inventory(dsn, kafka, ledger))
+        ledger = await stack.enter_async_context(read_only_http(settings))
+        yield await stack.enter_async_context(inventory(dsn, kafka, ledger("GET /stock")))

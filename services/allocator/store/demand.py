@@ -7,7 +7,7 @@ from datetime import datetime
 import asyncpg
 import msgspec
 
-from services.allocator.store.array_text import any_texts, array, nullable_times, texts
+from services.allocator.store.array_text import any_texts, array, texts
 from services.allocator.store.demand_ports import DemandRow, Ended, Page
 
 _COLUMNS = ("partition", "page", *DemandRow._fields)
@@ -76,7 +76,7 @@ class PostgresDemandStorage:
         demand, _, status, wish, version, attempt, deadline_at, closed_at, state = zip(*rows, strict=True)
         done = await self._connection.execute(
             _UPDATE, partition, page, texts(demand), texts(status), texts(wish), array(version), array(attempt),
-            nullable_times(deadline_at), nullable_times(closed_at), any_texts(state),
+            array(deadline_at), array(closed_at), any_texts(state),
         )  # fmt: skip
         if done != f"UPDATE {len(rows)}":
             raise DemandRowsMissing(f"demand/{partition}: {done} of {len(rows)}. {DemandRowsMissing.__doc__}")

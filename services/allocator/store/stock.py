@@ -18,7 +18,7 @@ from services.allocator.core.stock.rows import (
     StoredSku,
 )
 from services.allocator.store import stock_sql as sql
-from services.allocator.store.array_text import any_texts, array, flags, nullable_numbers, nullable_texts, nullable_times, texts
+from services.allocator.store.array_text import any_texts, array, texts
 from services.allocator.store.stock_text import reservations_text
 
 _FIGURES = [RecordRow._fields.index(name) for name in ("record", "on_hand", "held", "backed", "flagged", "version")]
@@ -178,12 +178,9 @@ def _reservation(row: asyncpg.Record) -> ReservationRow:
 
 def _reservation_change(row: ReservationRow) -> tuple[Any, ...]:
     """The key and what may change. Arrays are text within the array: an array of arrays would be unnested to its leaves."""
-    fallen = None if row.piece_flags is None else array(row.piece_flags)
-    return (*row[:3], *row[4:16], texts(row.warehouses), array(row.piece_records), array(row.piece_units), fallen, row.empty_since)
+    flags = None if row.piece_flags is None else array(row.piece_flags)
+    return (*row[:3], *row[4:16], texts(row.warehouses), array(row.piece_records), array(row.piece_units), flags, row.empty_since)
 
 
-_CHANGE: tuple[Callable[[Any], str], ...] = (
-    *3 * (texts,), *6 * (array,), flags, nullable_numbers, *2 * (texts,), array, nullable_times, *3 * (any_texts,), nullable_texts,
-    nullable_times,
-)  # fmt: skip
+_CHANGE: tuple[Callable[[Any], str], ...] = (*3 * (texts,), *8 * (array,), *2 * (texts,), *2 * (array,), *4 * (any_texts,), array)
 """How each column of a change is written."""

@@ -15,7 +15,8 @@ from shared.schemas.topics import OUTCOMES, RESERVATIONS
 from shared.schemas.values import sku_key
 from shared.schemas.wire import partition_of
 from tests.unit.allocator.demand_partition import DemandPartition
-from tests.unit.allocator.stock_partition import START, StockPartition
+from tests.unit.allocator.memory_partition import START, MemoryPartition
+from tests.unit.allocator.stock_partition import StockPartition
 
 Home = tuple[str, int]
 """A state partition: its side and number."""
@@ -39,8 +40,9 @@ class AllocatorInMemory:
         settings = StockSettings(level_interval_ms=0, serve_limit=shape.serve_limit, window_limit=shape.window_limit)
         policy = DemandSettings(PolicySettings(default_warehouses=("W",)))
         self.now = START
-        self.stock = [StockPartition(settings, forgetful=shape.forgetful) for _ in range(shape.stock)]
-        self.demand = [DemandPartition(policy, forgetful=shape.forgetful) for _ in range(shape.demand)]
+        stock = [StockPartition(settings, forgetful=shape.forgetful) for _ in range(shape.stock)]
+        demand = [DemandPartition(policy, forgetful=shape.forgetful) for _ in range(shape.demand)]
+        self._sides: dict[str, Sequence[MemoryPartition]] = {"stock": stock, "demand": demand}
         self._waiting: dict[Home, deque[Any]] = {}
         self.told: list[Any] = []
 
@@ -69,25 +71,17 @@ class AllocatorInMemory:
         for home, messages in self._waiting.items():
             if messages:
                 yield home
-        yield from (("stock", number) for number, one in enumerate(self.stock) if self._is_due(one) and not self._waits("stock", number))
-        yield from (("demand", number) for number, one in enumerate(self.demand) if self._is_due(one) and not self._waits("demand", number))
-
-    def _is_due(self, partition: Any) -> bool:
-        due = partition.side.next_deadline()
-        return due is not None and due <= self.now
-
-    def _waits(self, side: str, number: int) -> bool:
-        return bool(self._waiting.get((side, number)))
+        for side, partitions in self._sides.items():
+            for number, one in enumerate(partitions):
+                one.now = self.now
+                if one.batch_is_due() and not self._waiting.get((side, number)):
+                    yield side, number
 
     def _decide(self, home: Home, most: int) -> None:
         side, number = home
-        queue = self._waiting.get(home, deque())
-        messages = [queue.popleft() for _ in range(min(most, len(queue)))]
-        if side == "stock":
-            self.stock[number].now = self.now
-            sends = self.stock[number].batch(messages, 0)
-        else:
-            sends = self.demand[number].batch(messages, self.now)
+        queue, partition = self._waiting.get(home, deque()), self._sides[side][number]
+        partition.now = self.now
+        sends = partition.decide([queue.popleft() for _ in range(min(most, len(queue)))])
         for send in sends:
             self._route(send)
 
@@ -100,7 +94,7 @@ class AllocatorInMemory:
             self.told.append(send.message)
 
     def _put(self, side: str, key: str, message: Any) -> None:
-        number = partition_of(key, len(self.stock if side == "stock" else self.demand))
+        number = partition_of(key, len(self._sides[side]))
         self._waiting.setdefault((side, number), deque()).append(message)
 
     # ---------------------------------------------------------------- what a reader sees, who keeps the highest version
