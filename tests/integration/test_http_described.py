@@ -46,15 +46,20 @@ async def _ledger(dsn: str, asked: str) -> AsyncIterator[Ledger]:
 ACTIONS = ("", "/cancel", "/allocate", "/deallocate", "/start-processing", "/stop-processing", "/ship", "/dropship", "/split")
 
 
+UNASKED = {"/allocate", "/cancel"}
+"""Of an order that no allocator knows: to cancel it is done at once, and answered otherwise than what waits."""
+
+
 async def _made_for(orders: Orders, action: str) -> str:
     """The number of an order that may be told this."""
     number = f"for-{action.strip('/') or 'edit'}"
-    await orders.made(number, {"SKU-000000": 3, "SKU-000007": 1}, allocate=action != "/allocate")
+    asked = action not in UNASKED
+    await orders.made(number, {"SKU-000000": 3, "SKU-000007": 1}, allocate=asked)
     if action == "/split":
         answer = await orders.answer_of(number, "partially_allocated")
         had, waits = answer.lines
         await orders.hand_over([answer.but(lines=(had.but(reserved_units=had.wanted_units), waits.but(waiting_units=waits.wanted_units)))])
-    elif action != "/allocate":
+    elif asked:
         await orders.answer(number, "allocated")
     if action in {"/stop-processing", "/ship"}:
         await orders.post(f"/orders/{number}/start-processing")
@@ -76,7 +81,8 @@ async def _orders(dsn: str) -> AsyncIterator[Target]:
         run = (await orders.post("/allocation-runs", {"action": "deallocate", "orders": ["o-1"]})).json()["id"]
         known = {"number": "o-1", "sku": "SKU-000007", "run": run} | await _letter(orders)
         known |= {f"/orders/{{number}}{action} number": await _made_for(orders, action) for action in ACTIONS if action}
-        bodies = {"/allocation-runs": {"action": "deallocate", "orders": ["o-1"]}}
+        bodies: dict[str, Any] = {"/allocation-runs": {"action": "deallocate", "orders": ["o-1"]}}
+        bodies["/orders"] = {"lines": [{"sku": "SKU-000000", "units": 1}], "allocate": False}
         refused = {"/dead-letters/{topic}/{partition}/{offset}/replay": 409}  # it is as bad as it was
         yield await _target(orders.service, known, bodies=bodies, refused=refused)
 

@@ -50,6 +50,9 @@ acts = st.one_of(
     st.tuples(st.just("units"), picks, st.integers(-2, 2)),
     st.tuples(st.sampled_from(sorted(WISHES)), picks, st.none()),
     st.tuples(st.sampled_from(["pick", "ship"]), picks, st.none()),
+    st.tuples(st.just("pick"), picks, st.none()),
+    st.tuples(st.just("supply"), picks, st.integers(1, 9)),
+    st.tuples(st.just("supply"), picks, st.integers(1, 9)),
     st.tuples(st.just("receive"), picks, st.tuples(st.sampled_from(SKUS), st.sampled_from("WWV"), units)),
     st.tuples(st.just("adjust"), picks, st.tuples(st.sampled_from(SKUS), st.sampled_from("WWV"), st.integers(-5, 2))),
 )
@@ -58,8 +61,12 @@ acts = st.one_of(
 class AllocatorAgainstModel(RuleBasedStateMachine):
     """Everything that anybody has said is kept, to be said again."""
 
-    @initialize(shape=st.sampled_from(SHAPES), opening=st.lists(st.integers(0, 6), min_size=6, max_size=6))
-    def open(self, shape: Shape, opening: list[int]) -> None:
+    @initialize(
+        shape=st.sampled_from(SHAPES),
+        opening=st.lists(st.integers(0, 6), min_size=6, max_size=6),
+        asked=st.lists(terms, min_size=1, max_size=4),
+    )
+    def open(self, shape: Shape, opening: list[int], asked: list[Any]) -> None:
         self.duet = AllocatorDuet(shape)
         self.orders: dict[str, Demand] = {}
         self.said: list[Said] = []
@@ -67,6 +74,8 @@ class AllocatorAgainstModel(RuleBasedStateMachine):
         for (sku, warehouse), count in zip(places, opening, strict=True):
             if count:
                 self.duet.say([self._receive((sku, warehouse, count))], ())
+        for given in asked:
+            self.duet.say([self._place(given)], ())
 
     @rule(act=acts, turns=turns)
     def one_thing(self, act: Any, turns: list[int]) -> None:
@@ -89,6 +98,9 @@ class AllocatorAgainstModel(RuleBasedStateMachine):
             return [self._place(given)]
         if kind in ("receive", "adjust"):
             return [self._receive(given) if kind == "receive" else self._adjust(given)]
+        if kind == "supply":
+            wanted = self._wanted()
+            return [self._receive((*wanted[pick % len(wanted)], given))] if wanted else []
         known = self.duet.model.demands
         found = [name for name in self.orders if name in known and FITS.get(kind, FITS["edit"])(known[name])]
         if not found:
@@ -97,6 +109,10 @@ class AllocatorAgainstModel(RuleBasedStateMachine):
         if kind in WISHES:
             return [self._change(order, wish=WISHES[kind])]
         return [self._change(order, **(_less_or_more(order, pick, given) if kind == "units" else _of_its_kind(order, given)))]
+
+    def _wanted(self) -> list[tuple[str, str]]:
+        """(SKU, warehouse) where somebody waits."""
+        return [(sku, one.warehouses[0]) for sku, stock in self.duet.model.skus.items() for one in stock.queue()]
 
     def _place(self, given: Any) -> Said:
         name = NAMES[len(self.orders)]
@@ -153,4 +169,4 @@ def _less_or_more(order: Demand, pick: int, change: int) -> dict[str, Any]:
 
 
 TestAllocatorAgainstModel: Any = AllocatorAgainstModel.TestCase
-TestAllocatorAgainstModel.settings = effort(60, stateful_step_count=20)
+TestAllocatorAgainstModel.settings = effort(40, stateful_step_count=20)
