@@ -16,7 +16,9 @@ ALL = (*crash.POINTS, COMMIT_LOST)
 PASSED_AT_MOST = {STOPPING: 1, "claimed": 3}
 PASSED_UNDER_LOAD = 10
 """A process dies at the first to so-manieth time that it passes its point."""
-DIES_WITHIN_SECONDS = 60.0
+AT_ONCE = 5
+"""Processes that join together to die: the group waits for its dead, however many, before it deals partitions out again."""
+DIES_WITHIN_SECONDS = 90.0
 
 
 class Deaths:
@@ -29,8 +31,11 @@ class Deaths:
 
     async def run(self) -> None:
         """See `Drive`."""
-        while self.counts[self._point] < self._times and not self.broken:
-            await (self._lose_a_commit() if self._point == COMMIT_LOST else self._die())
+        while (left := self._times - self.counts[self._point]) > 0 and not self.broken:
+            if self._point == COMMIT_LOST:
+                await self._lose_a_commit()
+            else:
+                await asyncio.gather(*[self._die() for _ in range(min(AT_ONCE, left))])
 
     async def _die(self) -> None:
         """One more process joins, armed, and dies there under load."""
