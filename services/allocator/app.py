@@ -1,6 +1,6 @@
 """The allocator as a process: state partitions of both sides inside a FastStream application, and its read-only HTTP beside it.
 
-The hot loops run directly on aiokafka in the application's lifespan; FastStream carries the lifespan, metrics and AsyncAPI.
+The hot loops run directly on aiokafka in the application's lifespan; FastStream carries the lifespan and AsyncAPI.
 """
 
 import asyncio
@@ -17,7 +17,6 @@ from fastapi import FastAPI
 from faststream.asgi import AsgiFastStream
 from faststream.kafka import KafkaBroker
 from faststream.specification import AsyncAPI
-from prometheus_client import make_asgi_app
 
 from services.allocator.api.health import health_routes
 from services.allocator.api.routes import read_only_api
@@ -123,16 +122,9 @@ def _exit_on_failure(serving: "asyncio.Task[None]") -> None:
 
 
 def _beside(app: AsgiFastStream, api: FastAPI) -> Any:
-    """FastStream's application for the lifespan; `/metrics`; everything else is the read-only HTTP."""
-    metrics = make_asgi_app()
+    """FastStream's application for the lifespan; everything else is the read-only HTTP."""
 
     async def dispatch(scope: Any, receive: Any, send: Any) -> None:
-        path = scope.get("path", "")
-        if scope["type"] == "lifespan":
-            await app(scope, receive, send)
-        elif path.startswith("/metrics"):
-            await metrics(scope, receive, send)
-        else:
-            await api(scope, receive, send)
+        await (app if scope["type"] == "lifespan" else api)(scope, receive, send)
 
     return dispatch

@@ -142,7 +142,7 @@ def _shown(product: Product, name: str) -> dict[tuple[str, ...], float]:
     """Label values to what the allocators show under them, added up."""
     found: Counter[tuple[str, ...]] = Counter()
     for child in product.allocators:
-        for family in text_string_to_metric_families(httpx.get(f"{child.url}/metrics/").text):
+        for family in text_string_to_metric_families(httpx.get(f"{child.url}/metrics").text):
             for sample in family.samples:
                 if sample.name == name:
                     labels = sample.labels
