@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down clean test check static style types parallel alone simulate flaws chaos crash-points fuzz coverage bench acceptance docs lock distclean
+.PHONY: help demo up down clean test check static style types parallel alone simulate flaws chaos crash-points fuzz coverage bench growth soak acceptance docs lock distclean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -109,6 +109,12 @@ coverage: $(STAMP) ## branch coverage of the pure parts by their unit tests; wha
 
 bench: $(STAMP) ## measure against the two yardsticks, all rows or ROW="hot"; the table also goes to build/bench.json
 	@$(BIN)/python -m tests.benchmarks --row "$(ROW)" $(ARGS)
+
+growth: $(STAMP) ## the same work at sizes that grow by ten: make growth, or SWEEP=waiters; the picture goes to build/growth.svg
+	@$(BIN)/python -m tests.growth --sweep "$(SWEEP)" $(ARGS)
+
+soak: $(STAMP) ## steady work at half of the maximum rate, what grows is found: make soak MINUTES=60, or RATE=500 orders a second
+	@$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE)) $(ARGS)
 
 # Failed tests belong into the report (status 1); a run that did not take place (2 and above) would report promises as untested.
 acceptance: $(STAMP) ## run every test that proves an acceptance behaviour, list what is proven and what is not

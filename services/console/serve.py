@@ -49,12 +49,16 @@ def _run(name: str) -> None:
     if kind not in APPLICATIONS:
         raise ServiceUnknown(f"name a service, {', '.join(APPLICATIONS)}, or one more of a kind, such as allocator-2")
     arm(os.environ)
-    found = settings()
+    serve(kind, settings(), is_copy=bool(copy))
+
+
+def serve(kind: str, found: Settings, *, is_copy: bool = False) -> None:
+    """Serve in this process until told to stop. `is_copy`: on any free port, because the service's own is taken by the first."""
     logging.getLogger().setLevel(found.log_level)
     gc.disable()  # what is imported stays, and to look for what does not took a tenth of it
     module = importlib.import_module(APPLICATIONS[kind])
     tune_collector(kind)
-    uvloop.run(_serve(module.application(found), found, kind, getattr(found, f"{kind}_port") if not copy else 0))
+    uvloop.run(_serve(module.application(found), found, kind, 0 if is_copy else getattr(found, f"{kind}_port")))
 
 
 def tune_collector(kind: str) -> None:

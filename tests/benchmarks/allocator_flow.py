@@ -5,6 +5,9 @@ orders go through before those that count, so that no connection makes its plans
 """
 
 import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
 
@@ -12,39 +15,79 @@ from shared.schemas import topics
 from shared.schemas.intake import OrderIntake
 from shared.schemas.values import Line
 from shared.schemas.wire import Envelope, Record, encode, partition_of
+from tests.benchmarks.http_flow import Listener
 from tests.benchmarks.measuring import Measurement, Stopwatch
 from tests.benchmarks.stand import AT, MERCHANT, PARTITIONS, SETTLE_SECONDS, STUCK_SECONDS, WAREHOUSE, Stand, stand
-from tests.benchmarks.workloads import picker
+from tests.benchmarks.workloads import SKUS, picker
 
 ORDERS = 20_000
 WARM_ORDERS = 2_000
 _SHOWN = "SELECT count(*) FROM orders.allocation WHERE status = 'allocated'"
+Work = list[tuple[int, Record]]
 
 
-async def measure(dsn: str, bootstrap: str, lines: int, orders: int = ORDERS) -> Measurement:
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What an installation is like, and how many orders go through it: `orders` at once, then `lone` one after the other, whose latencies
+    are measured. `template`: the database that its own is a copy of."""
+
+    skus: int = SKUS
+    partitions: int = PARTITIONS
+    allocators: int = 2
+    orders: int = ORDERS
+    lone: int = 0
+    template: str | None = None
+
+
+_USUAL = Shape()
+
+
+async def measure(
+    dsn: str, bootstrap: str, lines: int, shape: Shape = _USUAL, watched: Callable[[Stand], Stopwatch] = lambda _: Stopwatch()
+) -> Measurement:
     """Run it once, on tables of its own."""
-    work = _orders(lines, WARM_ORDERS + orders)
-    async with stand(dsn, bootstrap) as here:
-        await here.start("services.console.serve", "allocator")
-        await here.start("services.console.serve", "allocator-2")
+    work = _orders(lines, WARM_ORDERS + shape.orders + shape.lone, shape)
+    async with stand(dsn, bootstrap, shape.template, shape.partitions) as here:
+        for number in range(1, shape.allocators + 1):
+            await here.start("services.console.serve", "allocator" if number == 1 else f"allocator-{number}")
         await here.start("services.console.serve", "orders")
-        await here.fill_shelves()
+        await here.fill_shelves(shape.skus)
         await here.write(topics.ORDER_INTAKE, work[:WARM_ORDERS])
         await _shown(here, WARM_ORDERS)
         await asyncio.sleep(SETTLE_SECONDS)
         allocated = await here.counter(topics.ALLOCATIONS, b'"outcome":"allocated"')
         try:
             here.freeze()
-            await here.write(topics.ORDER_INTAKE, work[WARM_ORDERS:])
-            watch = Stopwatch()
+            await here.write(topics.ORDER_INTAKE, work[WARM_ORDERS : WARM_ORDERS + shape.orders])
+            watch = watched(here)
             here.thaw()
-            await allocated.acknowledged(orders)
-            await _shown(here, WARM_ORDERS + orders)
-            measured = watch.measured(orders)
-            await allocated.reach(orders)
-            return measured
+            await allocated.acknowledged(shape.orders)
+            await _shown(here, WARM_ORDERS + shape.orders)
+            measured = watch.measured(shape.orders, memory_mib=here.peak_memory_mib())
+            await allocated.reach(shape.orders)
         finally:
             await allocated.close()
+        return measured.with_latencies(await _alone(here, work[WARM_ORDERS + shape.orders :]))
+
+
+async def _alone(here: Stand, work: Work) -> list[float]:
+    """One order after the other: seconds from its writing until its answer was read."""
+    if not work:
+        return []
+    consumer, latencies = await here.listener(topics.ALLOCATIONS), list[float]()
+    listener = Listener(consumer)
+    listening = asyncio.create_task(listener.run())
+    try:
+        for partition, record in work:
+            told, began = listener.expect((record.key or b"").decode()), time.perf_counter()
+            await here.write(topics.ORDER_INTAKE, [(partition, record)])
+            async with asyncio.timeout(STUCK_SECONDS):
+                latencies.append(await told - began)
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        await consumer.stop()
+    return latencies
 
 
 async def _shown(here: Stand, orders: int) -> None:
@@ -53,8 +96,8 @@ async def _shown(here: Stand, orders: int) -> None:
             await asyncio.sleep(0.05)
 
 
-def _orders(lines: int, orders: int) -> list[tuple[int, Record]]:
-    pick, found = picker("uniform", lines, Random(1)), []
+def _orders(lines: int, orders: int, shape: Shape) -> Work:
+    pick, found = picker("uniform", lines, Random(1), shape.skus), []
     for number in range(orders):
         order = OrderIntake(
             merchant=MERCHANT,
@@ -65,5 +108,5 @@ def _orders(lines: int, orders: int) -> list[tuple[int, Record]]:
             warehouses=(WAREHOUSE,),
         )
         record = encode(order, key=order.number, envelope=Envelope("channel", number + 1), time=AT)
-        found.append((partition_of(order.number, PARTITIONS), record))
+        found.append((partition_of(order.number, shape.partitions), record))
     return found

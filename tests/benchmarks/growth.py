@@ -1,5 +1,6 @@
 """The stock side again, with ten million reservations on file: what it costs that a ledger has grown."""
 
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -18,20 +19,25 @@ _made: dict[tuple[str, int], str] = {}
 
 async def measure(dsn: str, bootstrap: str, reservations: int = RESERVATIONS) -> Measurement:
     """Run it once, on a copy of a ledger that the first run fills."""
+    return await stock_side.measure(dsn, bootstrap, "uniform", template=await filled(dsn, reservations))
+
+
+async def filled(dsn: str, reservations: int, say: Callable[[float], None] = lambda _: None) -> str:
+    """The name of a database with so many reservations, which no state partition has worked on yet; made once. `say` hears which share of
+    them is there."""
     key = (dsn, reservations)
     if key not in _made:
-        _made[key] = await _fill(dsn, reservations)
-    return await stock_side.measure(dsn, bootstrap, "uniform", template=_made[key])
+        _made[key] = await _fill(dsn, reservations, say)
+    return _made[key]
 
 
-async def _fill(dsn: str, reservations: int) -> str:
-    """The name of a database with so many reservations, which no state partition has worked on yet."""
-    filled = await databases.create(dsn, await databases.template(dsn))
-    await large_ledger(filled, reservations, skus=SKUS, waiting_tenths=0)
-    connection: asyncpg.Connection = await hot_connection(filled, "bench", command_seconds=TIDY_SECONDS)
+async def _fill(dsn: str, reservations: int, say: Callable[[float], None]) -> str:
+    made = await databases.create(dsn, await databases.template(dsn))
+    await large_ledger(made, reservations, skus=SKUS, waiting_tenths=0, say=say)
+    connection: asyncpg.Connection = await hot_connection(made, "bench", command_seconds=TIDY_SECONDS)
     try:
         await connection.execute("TRUNCATE allocator.state_partition, allocator.batch")
         await connection.execute("VACUUM ANALYZE")
     finally:
         await connection.close()
-    return urlsplit(filled).path.lstrip("/")
+    return urlsplit(made).path.lstrip("/")

@@ -24,10 +24,11 @@ ALLOCATED = b'"outcome":"allocated"'
 
 
 class Listener:
-    """Reads `earmark.allocations` all the time; an order's number is the end of its demand's id, which is the key."""
+    """Reads `earmark.allocations` all the time; an order's number is the end of its demand's id, which is the key. `answer`: what stands
+    in the event that is waited for."""
 
-    def __init__(self, consumer: Any) -> None:
-        self._consumer = consumer
+    def __init__(self, consumer: Any, answer: bytes = ALLOCATED) -> None:
+        self._consumer, self._answer = consumer, answer
         self._waited_for: dict[bytes, asyncio.Future[float]] = {}
 
     def expect(self, number: str) -> "asyncio.Future[float]":
@@ -41,9 +42,9 @@ class Listener:
             for records in (await self._consumer.getmany(timeout_ms=1_000)).values():
                 now = time.perf_counter()
                 for record in records:
-                    told = self._waited_for.get(record.key.rpartition(b"/")[2])
-                    if told is not None and not told.done() and ALLOCATED in record.value:
-                        told.set_result(now)
+                    number = record.key.rpartition(b"/")[2]
+                    if number in self._waited_for and self._answer in record.value:
+                        self._waited_for.pop(number).set_result(now)
 
 
 class Customer:

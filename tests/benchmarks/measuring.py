@@ -2,9 +2,12 @@
 
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import psutil
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +21,17 @@ class Measurement:
     p99_ms: float | None = None
     memory_mib: float | None = None
 
+    def with_latencies(self, latencies: Sequence[float]) -> "Measurement":
+        """The same with the percentiles of these, in seconds."""
+        return replace(self, p50_ms=percentile_ms(latencies, 0.5), p99_ms=percentile_ms(latencies, 0.99))
+
 
 class Stopwatch:
-    """Wall clock and CPU of the machine since it was made."""
+    """Wall clock and CPU since it was made: of the machine, or whatever `cpu` counts, in seconds."""
 
-    def __init__(self) -> None:
-        self._began, self._cpu_began = time.perf_counter(), machine_cpu_seconds()
+    def __init__(self, cpu: Callable[[], float] | None = None) -> None:
+        self._cpu = cpu or machine_cpu_seconds
+        self._began, self._cpu_began = time.perf_counter(), self._cpu()
 
     @property
     def seconds(self) -> float:
@@ -31,7 +39,7 @@ class Stopwatch:
 
     def measured(self, orders: int, latencies: Sequence[float] = (), memory_mib: float | None = None) -> Measurement:
         """Everything so far, for `orders` orders; `latencies` in seconds."""
-        seconds, cpu = self.seconds, machine_cpu_seconds() - self._cpu_began
+        seconds, cpu = self.seconds, self._cpu() - self._cpu_began
         return Measurement(orders / seconds, cpu / orders * 1e6, percentile_ms(latencies, 0.5), percentile_ms(latencies, 0.99), memory_mib)
 
 
@@ -46,8 +54,31 @@ def machine_cpu_seconds() -> float:
     return (user + nice + system + interrupts + soft) / os.sysconf("SC_CLK_TCK")
 
 
+def cpu_seconds(roots: Iterable[int]) -> float:
+    """What these processes and all below them have used: true also where others use the machine. One that has ended counts with whoever
+    waited for its end, as Postgres does for its connections."""
+    used = 0.0
+    for root in map(psutil.Process, roots):
+        times = root.cpu_times()
+        used += times.user + times.system + times.children_user + times.children_system
+        for below in root.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                used += sum(below.cpu_times()[:2])
+    return used
+
+
 def peak_memory_mib(process: int) -> float:
     """The most memory that a process had in use so far."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
     (kib,) = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
     return int(kib) / 1024
+
+
+def own_memory_bytes(root: int) -> float:
+    """What this process and all below it have in use that no file stands behind and that they share with nobody."""
+    found = 0
+    for pid in [root, *[one.pid for one in psutil.Process(root).children(recursive=True)]]:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            found += sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
+    return found * 1024.0

@@ -1,6 +1,8 @@
 """Restocks of a SKU that many wait for: how soon the first is served, and how many a second."""
 
+import itertools
 import time
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from random import Random
 
@@ -19,29 +21,37 @@ RESTOCKS, RESTOCK_UNITS = 20, 5
 SERVED = b'"reserved_units":1'
 
 
-async def first_served(dsn: str, bootstrap: str) -> Measurement:
-    """Lines of one unit wait on one SKU. A few units come, again and again: seconds from the receipt's writing until the outcome of a line
-    that it serves was read, and the memory that the allocator had in use."""
+async def first_served(
+    dsn: str,
+    bootstrap: str,
+    waiting: int = WAITING_LINES,
+    units: int = RESTOCK_UNITS,
+    names: Sequence[str] = (SCARCE,),
+    watched: Callable[[Stand], Stopwatch] = lambda _: Stopwatch(),
+) -> Measurement:
+    """So many lines of one unit wait on each of these SKUs. A few units of one after the other come: seconds from the receipt's writing
+    until the outcome of a line that it serves was read, and the memory that the allocator had in use."""
     async with stand(dsn, bootstrap) as here:
         await here.start("tests.benchmarks.stock_process")
         await here.fill_shelves(skus=100)
-        outcomes = await here.counter(topics.OUTCOMES, b'"type":"outcome"')
+        outcomes, turns = await here.counter(topics.OUTCOMES, b'"type":"outcome"'), itertools.cycle(names)
         try:
-            await here.write(topics.RESERVATIONS, packed_reserves(lambda: [SCARCE], WAITING_LINES))
-            await outcomes.reach(WAITING_LINES)
+            await here.write(topics.RESERVATIONS, packed_reserves(lambda: [next(turns)], waiting * len(names)))
+            await outcomes.reach(waiting * len(names))
         finally:
             await outcomes.close()
-        served, watch, latencies = await here.counter(topics.OUTCOMES, SERVED), Stopwatch(), []
+        served, latencies, turns = await here.counter(topics.OUTCOMES, SERVED), list[float](), itertools.cycle(names)
         try:
+            watch = watched(here)
             for number in range(1, RESTOCKS + 1):
                 began = time.perf_counter()
-                await _restock(here, number, RESTOCK_UNITS)
-                await served.reach((number - 1) * RESTOCK_UNITS + 1)
+                await _restock(here, number, units, next(turns))
+                await served.reach((number - 1) * units + 1)
                 latencies.append(time.perf_counter() - began)
-                await served.reach(number * RESTOCK_UNITS)
+                await served.reach(number * units)
         finally:
             await served.close()
-        return watch.measured(RESTOCKS * RESTOCK_UNITS, latencies, here.peak_memory_mib())
+        return watch.measured(RESTOCKS * units, latencies, here.peak_memory_mib())
 
 
 async def all_or_nothing(dsn: str, bootstrap: str) -> Measurement:
@@ -67,8 +77,8 @@ async def all_or_nothing(dsn: str, bootstrap: str) -> Measurement:
             await allocated.close()
 
 
-async def _restock(here: Stand, number: int, units: int) -> None:
-    await here.write(topics.INVENTORY, [receipt(f"restock-{number}", SCARCE, units, Envelope("inventory/1/1", number))])
+async def _restock(here: Stand, number: int, units: int, name: str = SCARCE) -> None:
+    await here.write(topics.INVENTORY, [receipt(f"restock-{number}", name, units, Envelope("inventory/1/1", number))])
 
 
 def _orders(count: int) -> list[tuple[int, Record]]:

@@ -49,6 +49,7 @@ class Stand:
 
     def __init__(self, settings: Settings, writer: KafkaLogWriter, logs: Path) -> None:
         self.settings, self._writer, self._logs = settings, writer, logs
+        self.partitions = settings.stock_partitions
         self._children: list[asyncio.subprocess.Process] = []
         self._deathwatch = Deathwatch()
         self._written = 0
@@ -64,6 +65,9 @@ class Stand:
             "EARMARK_REQUESTS_PER_SECOND": "100000",
             "EARMARK_ORDERS_PORT": str(self.settings.orders_port),
             "EARMARK_ALLOCATOR_PORT": str(self.settings.allocator_port),
+            "EARMARK_INVENTORY_PORT": str(self.settings.inventory_port),
+            "EARMARK_STOCK_PARTITIONS": str(self.settings.stock_partitions),
+            "EARMARK_DEMAND_PARTITIONS": str(self.settings.demand_partitions),
         }
         with (self._logs / f"{len(self._children)}.log").open("wb") as log:
             child = await asyncio.create_subprocess_exec(
@@ -71,6 +75,11 @@ class Stand:
             )
         self._children.append(child)
         self._deathwatch.watch(module[-1], identity_of(child.pid), signal.SIGKILL)  # a killed benchmark must not leave one behind
+
+    @property
+    def pids(self) -> list[int]:
+        """Of its processes, in the order in which they were started."""
+        return [child.pid for child in self._children]
 
     def freeze(self) -> None:
         """Hold every process still. Shorter than the group's session time-out, or it would lose its partitions."""
@@ -102,7 +111,7 @@ class Stand:
                 await child.wait()
         self._deathwatch.close()
 
-    def _require_life(self) -> None:
+    def require_life(self) -> None:
         for number, child in enumerate(self._children):
             if child.returncode is not None:
                 log = (self._logs / f"{number}.log").read_text(encoding="utf-8", errors="replace")
@@ -122,7 +131,8 @@ class Stand:
         movements = await self.counter(topics.MOVEMENTS, b'"stock_moved"')
         try:
             work = [
-                receipt(f"receipt-{number}", sku(number), ON_HAND_UNITS, Envelope("inventory/0/1", number + 1)) for number in range(skus)
+                receipt(f"receipt-{number}", sku(number), ON_HAND_UNITS, Envelope("inventory/0/1", number + 1), self.partitions)
+                for number in range(skus)
             ]
             await self.write(topics.INVENTORY, work)
             await movements.reach(skus)
@@ -140,15 +150,23 @@ class Stand:
         """Counts how often a word stands in what is acknowledged on a topic from now on."""
         consumer = await self.listener(topic)
         began = sum([await consumer.position(one) for one in consumer.assignment()])
-        return Counter(consumer, word, began, self._require_life)
+        return Counter(consumer, word, began, self.require_life)
 
     async def listener(self, topic: Topic) -> Any:
         """A started consumer that reads a topic from now on; whoever asked for it stops it."""
         consumer = AIOKafkaConsumer(**consumer_settings(self.settings.bootstrap))
         await consumer.start()
-        consumer.assign([TopicPartition(topic.name, number) for number in range(PARTITIONS)])
+        consumer.assign([TopicPartition(topic.name, number) for number in range(self.partitions)])
         await consumer.seek_to_end()
         return consumer
+
+    async def rows(self, query: str) -> list[asyncpg.Record]:
+        """What the database answers."""
+        connection = await asyncpg.connect(self.settings.dsn)
+        try:
+            return list(await connection.fetch(query))
+        finally:
+            await connection.close()
 
     async def ask(self, query: str) -> Any:
         """One value from the database."""
@@ -163,7 +181,7 @@ class Counter:
     """Looks for bytes and decodes no value: the measured processes need the CPU. Drops repeats as any reader must."""
 
     def __init__(self, consumer: Any, word: bytes, began: int, require_life: Callable[[], None]) -> None:
-        self._consumer, self._word, self._began, self._require_life = consumer, word, began, require_life
+        self._consumer, self._word, self._began, self._check_life = consumer, word, began, require_life
         self._highest: dict[tuple[int, bytes], int] = {}
         self.count = 0
 
@@ -175,7 +193,7 @@ class Counter:
             before = count
             async with asyncio.timeout(STUCK_SECONDS):
                 while count == before:
-                    self._require_life()
+                    self._check_life()
                     await asyncio.sleep(ASK_SECONDS)
                     count = sum((await self._consumer.end_offsets(self._consumer.assignment())).values()) - self._began
 
@@ -185,7 +203,7 @@ class Counter:
             before = self.count
             async with asyncio.timeout(STUCK_SECONDS):
                 while self.count == before:
-                    self._require_life()
+                    self._check_life()
                     for records in (await self._consumer.getmany(timeout_ms=200)).values():
                         self.count += sum(record.value.count(self._word) for record in records if self._is_new(record))
 
@@ -202,27 +220,31 @@ class Counter:
         await self._consumer.stop()
 
 
-def receipt(command_id: str, name: str, units: int, envelope: Envelope) -> tuple[int, Record]:
+def receipt(command_id: str, name: str, units: int, envelope: Envelope, partitions: int = PARTITIONS) -> tuple[int, Record]:
     """A delivery of a SKU, and the partition of the inventory topic where it belongs."""
     key = sku_key(MERCHANT, name)
     command = ReceiveStock(command_id=command_id, merchant=MERCHANT, sku=name, warehouse=WAREHOUSE, bin="A-1", units=units, issued_at=AT)
-    return partition_of(key, PARTITIONS), encode(command, key=key, envelope=envelope, time=AT)
+    return partition_of(key, partitions), encode(command, key=key, envelope=envelope, time=AT)
 
 
 @asynccontextmanager
-async def stand(dsn: str, bootstrap: str, template: str | None = None) -> AsyncIterator[Stand]:
-    """A stand with a database of its own, a copy of `template`; topics are made anew, so two stands can not share a broker."""
+async def stand(dsn: str, bootstrap: str, template: str | None = None, partitions: int = PARTITIONS) -> AsyncIterator[Stand]:
+    """A stand with a database of its own, a copy of `template`; topics are made anew, so two stands can not share a broker. `partitions`:
+    of each side."""
     async with AsyncExitStack() as stack:
         database = await databases.create(dsn, template or await databases.template(dsn))
         stack.push_async_callback(databases.drop, dsn, database)
-        await kafka_topics.recreate(bootstrap)
-        orders_port, allocator_port = free_ports(2)
+        await kafka_topics.recreate(bootstrap, partitions, partitions)
+        orders_port, allocator_port, inventory_port = free_ports(3)
         settings = Settings(
             kafka=bootstrap,
             postgres=SecretStr(database),
             api_key_pepper=SecretStr(PEPPER),
             orders_port=orders_port,
             allocator_port=allocator_port,
+            inventory_port=inventory_port,
+            stock_partitions=partitions,
+            demand_partitions=partitions,
             kafka_replication=1,
             kafka_min_insync=1,
         )

@@ -1,6 +1,11 @@
-"""A ledger of any size whose books balance, made by SQL alone: what the checks of `earmark verify` are timed on."""
+"""A ledger of any size whose books balance, made by SQL alone: what the checks of `earmark verify` are timed on, and what a ledger that
+has grown costs. Filled by both cores at once, without indexes, which are made when everything is there."""
 
+import asyncio
+import itertools
 import re
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 
@@ -11,14 +16,19 @@ LINES = 100
 """Long orders, as wholesale has them: what is read once for each line, and not once for each demand, shows."""
 BATCHES_OF_A_PARTITION = 1_000
 FILL_SECONDS = 1_800
+FILLERS = 2
+AT_ONCE = 2_500
+"""Demands of one step of one filler."""
+_BARED = ("reservation", "demand")
+_QUICK = {"synchronous_commit": "off", "maintenance_work_mem": "512MB", "work_mem": "256MB"}
 
-LEDGER = """
-CREATE TEMPORARY TABLE line AS
+_SOME = """
+CREATE TEMPORARY TABLE line ON COMMIT DROP AS
 SELECT i AS demand_number, concat('sales-order/acme/o-', i) AS demand,
        concat('SKU-', lpad(((i * 7 + k * 131) % $SKUS)::text, 6, '0')) AS sku,
        1 + i % 2 AS record, 2 AS reserved, CASE WHEN i % 10 < $WAITING THEN 1 ELSE 0 END AS waiting,
        timestamptz '2026-11-01 12:00:00+00' + make_interval(secs => i) AS demanded_at
-  FROM generate_series(1, $COUNT / $LINES) AS i, generate_series(0, $LINES - 1) AS k;
+  FROM generate_series($FIRST, $LAST) AS i, generate_series(0, $LINES - 1) AS k;
 
 INSERT INTO allocator.reservation (demand, sku, alternative, merchant, attempt, version, reserved_units, flagged_units, waiting_units,
        consumed_units, pending, fill, strategy, priority, demanded_at, warehouses, piece_records, piece_units, created_at)
@@ -31,15 +41,20 @@ SELECT demand, demand_number % 8, 'acme', 'lines', 'stock', 1, 1, json_build_obj
          'demanded_at', demanded_at, 'told_version', 1, 'told', 'x',
          'seen', json_agg(json_build_array(sku, '', 1, 1, reserved, 0, waiting, 0, false, NULL, '{}'::text[], NULL)))::text
   FROM line GROUP BY demand, demand_number, demanded_at;
+"""
+
+_REST = """
+CREATE TEMPORARY TABLE shelf AS
+SELECT sku, piece_records[1] AS record, sum(reserved_units)::bigint AS units, count(*) FILTER (WHERE waiting_units > 0) AS waiting
+  FROM allocator.reservation GROUP BY 1, 2;
 
 INSERT INTO allocator.stock_record (merchant, sku, record, partition, warehouse, bin, received_at, on_hand, held, backed, flagged, version,
        expired, changed_at)
-SELECT 'acme', sku, record, 0, 'main', concat('A-', record), now(), sum(reserved), 0, sum(reserved), 0, 1, false, now()
-  FROM line GROUP BY sku, record;
+SELECT 'acme', sku, record, 0, 'main', concat('A-', record), now(), units, 0, units, 0, 1, false, now() FROM shelf;
 INSERT INTO allocator.stock_record (merchant, sku, record, partition, warehouse, bin, received_at, on_hand, held, backed, flagged, version,
        expired, changed_at)
 SELECT 'acme', sku, 3 - record, 0, 'main', concat('A-', 3 - record), now(), 0, 0, 0, 0, 1, false, now()
-  FROM (SELECT sku, min(record) AS record FROM line GROUP BY sku HAVING count(DISTINCT record) = 1) AS lonely;
+  FROM (SELECT sku, min(record) AS record FROM shelf GROUP BY sku HAVING count(*) = 1) AS lonely;
 
 INSERT INTO allocator.movement (merchant, sku, origin, command_id, part, digest, kind, record, field, remedy, reason, cause, change,
        on_hand_before, on_hand_after, record_version, ledger_version, moved_at)
@@ -47,7 +62,7 @@ SELECT merchant, sku, 'inventory', concat('r-', record), 0, '', 'receive', recor
   FROM allocator.stock_record WHERE on_hand > 0;
 
 INSERT INTO allocator.sku_queue (merchant, sku, partition, waiting_count, wake_window, baton_seq)
-SELECT 'acme', sku, 0, count(*) FILTER (WHERE waiting > 0), 1, 0 FROM line GROUP BY sku;
+SELECT 'acme', sku, 0, sum(waiting), 1, 0 FROM shelf GROUP BY sku;
 
 INSERT INTO allocator.batch
 SELECT side, number, n, 1, gen_random_uuid(), timestamptz '2026-11-01 12:00:00+00' + make_interval(secs => n),
@@ -62,12 +77,59 @@ SELECT side, number, 1, max(batch_no), jsonb_build_object(
 ANALYZE;
 """
 
+_KEYS = """
+SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) AS drop,
+       format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) AS make
+  FROM pg_constraint WHERE conrelid = $1::text::regclass AND contype = 'p'
+UNION ALL
+SELECT format('DROP INDEX %s', indexrelid::regclass), pg_get_indexdef(indexrelid)
+  FROM pg_index WHERE indrelid = $1::text::regclass AND NOT indisprimary
+"""
 
-async def large_ledger(dsn: str, reservations: int, skus: int = SKUS, waiting_tenths: int = 1) -> None:
-    """Fill an empty database with so many reservations over so many SKUs, some tenths of their orders waiting for more."""
-    given = {"COUNT": reservations, "SKUS": skus, "LINES": LINES, "WAITING": waiting_tenths, "BATCHES": BATCHES_OF_A_PARTITION}
-    connection: asyncpg.Connection = await hot_connection(dsn, "test", command_seconds=FILL_SECONDS)
+
+def _silent(_: float) -> None:
+    """Nobody watches."""
+
+
+async def large_ledger(
+    dsn: str, reservations: int, skus: int = SKUS, waiting_tenths: int = 1, say: Callable[[float], None] = _silent
+) -> None:
+    """Fill an empty database with so many reservations over so many SKUs, some tenths of their orders waiting for more. `say` hears which
+    share of them is there."""
+    given = {"SKUS": skus, "LINES": LINES, "WAITING": waiting_tenths, "BATCHES": BATCHES_OF_A_PARTITION}
+    demands = reservations // LINES
+    async with _connected(dsn) as connection:
+        keys = [await connection.fetch(_KEYS, f"allocator.{table}") for table in _BARED]
+        for row in itertools.chain(*keys):
+            await connection.execute(row["drop"])
+        steps = iter(range(1, demands + 1, AT_ONCE))
+        await asyncio.gather(*[_fill(dsn, steps, demands, given, say) for _ in range(FILLERS)])
+        await asyncio.gather(*[_make(dsn, [row["make"] for row in of_one]) for of_one in keys])
+        await connection.execute(_filled_in(_REST, given))
+
+
+async def _fill(dsn: str, steps: Iterator[int], demands: int, given: dict[str, int], say: Callable[[float], None]) -> None:
+    async with _connected(dsn) as connection:
+        for first in steps:
+            last = min(first + AT_ONCE - 1, demands)
+            await connection.execute(_filled_in(_SOME, given | {"FIRST": first, "LAST": last}))
+            say(last / demands)
+
+
+async def _make(dsn: str, statements: Iterable[str]) -> None:
+    async with _connected(dsn) as connection:
+        for statement in statements:
+            await connection.execute(statement)
+
+
+def _filled_in(sql: str, given: dict[str, int]) -> str:
+    return re.sub(r"\$([A-Z]+)", lambda name: str(given[name[1]]), sql)
+
+
+@asynccontextmanager
+async def _connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    connection: asyncpg.Connection = await hot_connection(dsn, "test", command_seconds=FILL_SECONDS, **_QUICK)
     try:
-        await connection.execute(re.sub(r"\$([A-Z]+)", lambda name: str(given[name[1]]), LEDGER))
+        yield connection
     finally:
         await connection.close()
