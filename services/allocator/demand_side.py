@@ -94,7 +94,7 @@ class DemandSide:
             known.update(due)
             fold.expire(due)
             self._deadlines.note(fold.states[demand] for demand in due)
-        known.update(await self._forget(fold, beside=bool(messages)))
+        known.update(await self._forget(fold, len(messages)))
         fold.tell()
         self._fold, self._unknown = fold, fold.changed.keys() - known
         self._note_ended(fold)
@@ -118,14 +118,14 @@ class DemandSide:
             await self._storage.forget(self._partition, list(fold.gone))
             PARTITION_FORGOTTEN.labels(self.name, str(self._partition), "demand").inc(len(fold.gone))
 
-    async def _forget(self, fold: DemandFold, *, beside: bool) -> list[str]:
-        """Demands that ended so long ago that nobody may speak of them any more, a few at a time. Which are taken depends on what is
-        stored, so a takeover does not change it. One that a page may still tell of, though its row is newer, stays: without the row the
-        page would count."""
+    async def _forget(self, fold: DemandFold, beside: int) -> list[str]:
+        """Demands that ended so long ago that nobody may speak of them any more, a few at a time `beside` so many messages. Which are
+        taken depends on what is stored, so a takeover does not change it. One that a page may still tell of, though its row is newer,
+        stays: without the row the page would count."""
         self._held_up = False
         if self._oldest is None or self._oldest + self._settings.keep > fold.now:
             return []
-        most = self._settings.forget_beside if beside else self._settings.forget_at_once
+        most = self._settings.most_forgotten(beside)
         found = await self._storage.ended(self._partition, most + 1)
         before, page = fold.now - self._settings.keep, self._under_way.oldest_page()
         taken = [one for one in found[:most] if one.closed_at <= before and (page is None or one.page < page)]

@@ -28,7 +28,8 @@ SHARE_WHOLE = 0.05
 SHIPPED_A_SECOND = 4.0
 SHIPPERS = 8
 RESTOCK_SECONDS = 5.0
-ANSWER_SECONDS = 10
+ANSWER_SECONDS, PAUSE_SECONDS = 10, 0.5
+_DONE = {"start-processing": "processing", "ship": "shipped"}
 _ON_HAND = "SELECT sku, sum(on_hand)::bigint AS units FROM allocator.stock_record WHERE sku LIKE 'SKU-%' GROUP BY sku"
 
 
@@ -172,11 +173,17 @@ class Traffic:
                 self._to_ship.task_done()
 
     async def _told(self, number: str, action: str) -> bool:
-        """Whether it was done: what the stock does not allow is answered within the time that is waited."""
+        """Whether it was done. What is under way is waited for, however long that takes; a refusal says why at once or in time."""
         headers = {"Idempotency-Key": f"{action}-{number}", "Prefer": f"wait={ANSWER_SECONDS}"}
         answer = await self._http.post(f"/orders/{number}/{action}", headers=headers)
-        wanted = {"start-processing": "processing", "ship": "shipped"}[action]
-        return answer.status_code == httpx.codes.OK and answer.json()["status"] == wanted
+        if answer.status_code == httpx.codes.CONFLICT:
+            return False
+        while answer.raise_for_status().json().get("pending") is not None:
+            await asyncio.sleep(PAUSE_SECONDS)
+            answer = await self._http.get(f"/orders/{number}")
+        done: bool = answer.json()["status"] == _DONE[action]
+        assert done or action != "ship", f"{number} was ready to be shipped and is not: {answer.text}"
+        return done
 
     async def _restock_always(self) -> None:
         while True:

@@ -53,7 +53,7 @@ class Timing:
 class DemandSettings:
     """All settings of the demand side. `cached_lines`: how many lines of recent demands a state partition keeps in memory, about one
     kilobyte each. `keep`: how long a demand is remembered after it has ended; `forget_at_once`, `forget_beside`: how many are
-    forgotten in a batch without messages, and in one with."""
+    forgotten in a batch without messages, and in one with few."""
 
     policy: PolicySettings = field(default_factory=PolicySettings)
     timing: Timing = field(default_factory=Timing)
@@ -61,6 +61,11 @@ class DemandSettings:
     keep: timedelta = timedelta(days=30)
     forget_at_once: int = 200
     forget_beside: int = 5
+
+    def most_forgotten(self, beside: int) -> int:
+        """How many demands may be forgotten in a batch of so many messages. A demand that reserved something brings at least five in
+        its life: where a quarter as many go, as many go as come, however busy a partition is."""
+        return max(self.forget_beside, beside // 4) if beside else self.forget_at_once
 
 
 class TermLine(NamedTuple):

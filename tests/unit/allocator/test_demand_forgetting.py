@@ -1,5 +1,6 @@
 """A demand that ended long ago: its tombstones go first, then it goes itself, a few at a time."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -117,6 +118,19 @@ async def test_few_are_forgotten_beside_messages_and_more_in_a_batch_of_their_ow
     assert await demands.batch(order(9, 1)) == ["reserve_line SO-9 A", "forget SO-0 A"]
     assert await demands.batch() == ["forget SO-1 A", "forget SO-2 A", "forget SO-3 A"]
     assert await demands.batch() == ["forget SO-4 A", "forget SO-5 A"]
+
+
+async def test_a_busy_partition_forgets_as_many_as_come_to_an_end() -> None:
+    demands, lives = Demands(replace(SETTINGS, forget_beside=1)), 20
+    await demands.closed(range(lives))
+    demands.now += KEEP + timedelta(hours=1)
+    some = range(100, 100 + lives)
+    lived = [order(n, 1) for n in some], [answer(n, 1, reserved=1) for n in some], [order(n, 2, Wish.CLOSED) for n in some]
+    told = [sent for batch in lived for sent in await demands.batch(*batch)]
+    told += await demands.batch(*[answer(n, 2) for n in some])
+    gone = [int(number) for number in re.findall(r"forget SO-(\d+)", " ".join(told))]
+    told += await demands.batch(*[forgotten(n) for n in gone])
+    assert sum(one.startswith("forget ") for one in told) >= lives, "while twenty lived, with five messages each, the twenty before went"
 
 
 @pytest.mark.parametrize("forgetful", [False, True], ids=["cached", "nothing cached"])
