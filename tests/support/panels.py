@@ -10,7 +10,9 @@ Points = Sequence[tuple[float, float]]
 _WIDTH, _HEIGHT, _LEFT, _TOP, _RIGHT, _BOTTOM = 480, 230, 62, 44, 14, 30
 _COLUMNS = 2
 _COLOURS = ("#1f6fb2", "#b3402f", "#2f7d4f", "#b58a1b", "#7a4fa3", "#4f7f86", "#a34f79", "#6d6d6d")
-_STYLE = "font: 12px sans-serif; fill: currentColor"
+_STYLE = "font: 12px sans-serif; fill: #222; color: #222"
+_PAPER = '<rect width="100%" height="100%" fill="#fff"/>'
+"""It stands in documents that may be shown on black."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ def picture(panels: Sequence[Panel]) -> str:
         for number, one in enumerate(panels)
     )
     size = f'width="{_COLUMNS * _WIDTH}" height="{rows * _HEIGHT}"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} style="{_STYLE}">{drawn}</svg>\n'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} style="{_STYLE}">{_PAPER}{drawn}</svg>\n'
 
 
 def _panel(panel: Panel) -> str:

@@ -44,7 +44,7 @@ def test_a_sweep_that_was_not_measured_keeps_its_figures(tmp_path: Path) -> None
     assert {name: len(one["points"]) for name, one in known.items()} == {"SKUs": 1, "partitions": 2}
     assert Point(**known["SKUs"]["points"][0]).cpu_us_per_order == 100
     drawn = ElementTree.fromstring((tmp_path / "growth.svg").read_text())
-    assert len(list(drawn)) == 4
+    assert len(list(drawn)) == 1 + 4
 
 
 def test_sweeps_are_chosen_by_name_and_cut_off_by_size() -> None:
