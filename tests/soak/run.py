@@ -104,11 +104,10 @@ async def run(servers: Servers, wanted: Wanted, say: Say) -> Outcome:
         await _ready(here)
         shop, http = await _clients(here, exits)
         burst = [f"BURST-{number:05}" for number in range(MOST_SKUS)]
-        await shop.furnish(burst)
+        await shop.furnish([*burst, *_names(MOST_SKUS)])
         most = None if wanted.rate is not None else await _most_per_second(here, shop, burst, wanted.keep_seconds, say)
         rate = wanted.rate or (most or 0.0) / 2
         names, units = _goods(rate * wanted.life_seconds * UNITS_OF_AN_ORDER)
-        await shop.furnish(names)
         await shop.receive([Receipt(name, MAIN, BINS[MAIN][0], units) for name in names], "opening stock")
         traffic = Traffic(here, Plan(rate, wanted.life_seconds, names, units), shop, http, await _listener(here, exits))
         say(f"{rate:,.0f} orders a second for {wanted.seconds / 60:g} minutes; what ended is kept for {wanted.keep_seconds:.0f} s")
@@ -137,7 +136,11 @@ def verdicts(series: dict[str, list[tuple[float, float]]], warm_up_seconds: floa
 def _goods(wanted_units: float) -> tuple[list[str], int]:
     """The SKUs, and how many units of each are on hand."""
     count = min(MOST_SKUS, max(FEWEST_SKUS, round(wanted_units / UNITS_OF_A_SKU)))
-    return [f"SKU-{number:05}" for number in range(count)], max(1, round(SPARE * wanted_units / count))
+    return _names(count), max(1, round(SPARE * wanted_units / count))
+
+
+def _names(count: int) -> list[str]:
+    return [f"SKU-{number:05}" for number in range(count)]
 
 
 # ---------------------------------------------------------------- before

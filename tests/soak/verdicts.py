@@ -66,19 +66,22 @@ def judge(name: str, points: Points, rule: Rule, orders: Points = ()) -> Verdict
         word, rate = _kept(points, orders, rule)
         return Verdict(name, word, first, last, rate, rule.unit + " an order")
     rate = slope(points)
-    word = "shown" if rule.kind == "shown" else _trend(points, rate, rule)
+    word = "shown" if rule.kind == "shown" else _trend(points, rate, rule, first, last)
     return Verdict(name, word, first, last, rate * HOUR_SECONDS, rule.unit + " an hour")
 
 
-def _trend(points: Points, rate: float, rule: Rule) -> Word:
-    """The whole change has to stand out: from the floor, from a tenth of the level, and from what the samples differ anyway."""
+def _trend(points: Points, rate: float, rule: Rule, first: float, last: float) -> Word:
+    """The whole change has to stand out: from the floor, from a tenth of the level, and from what the samples differ anyway. A saw with
+    few teeth rises nearly all the time, and is no higher at its end."""
     change = rate * (points[-1][0] - points[0][0])
     level = median(y for _, y in points)
     began = points[0][0]
     noise = median(abs(y - level - rate * (x - began - (points[-1][0] - began) / 2)) for x, y in points)
     if abs(change) <= max(rule.floor, SHARE * abs(level), NOISES * noise):
         return "flat"
-    return "grows" if change > 0 else "falls"
+    if change < 0:
+        return "falls"
+    return "grows" if last > first else "flat"
 
 
 def _kept(points: Points, orders: Points, rule: Rule) -> tuple[Word, float]:
