@@ -173,7 +173,7 @@ def _demand_goes_first(state: Any, sends: Any) -> None:
     state.seen.clear()
 
 
-async def _nothing_is_forgotten(self: Any, fold: Any, *, beside: bool) -> list[str]:
+async def _nothing_is_forgotten(self: Any, fold: Any, beside: int) -> list[str]:
     self._oldest = None
     return []
 
