@@ -3,22 +3,26 @@
 import asyncio
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from random import Random
 
 from shared.partitions import crash
-from tests.chaos.stage import LOOK_SECONDS, Stage
+from tests.chaos.stage import LOOK_SECONDS, Place, Stage
 from tests.support.crashing import IN_THE_ALLOCATOR, STOPPING
 
 COMMIT_LOST = "commit lost"
 ALL = (*crash.POINTS, COMMIT_LOST)
 """The points by name, and COMMITs that the network loses before or after they take effect."""
-PASSED_AT_MOST = {STOPPING: 1, "claimed": 3}
+RELAYED = "relay_published"
+PASSED_AT_MOST = {STOPPING: 1, "claimed": 3, RELAYED: 3}
 PASSED_UNDER_LOAD = 10
 """A process dies at the first to so-manieth time that it passes its point."""
 AT_ONCE = 5
 """Processes that join together to die: the group waits for its dead, however many, before it deals partitions out again."""
 DIES_WITHIN_SECONDS = 90.0
+HOLDS_SECONDS = 5.0
+"""How long whoever relays is left alone, before its shards are to go to those that are armed."""
 
 
 class Deaths:
@@ -35,7 +39,8 @@ class Deaths:
             if self._point == COMMIT_LOST:
                 await self._lose_a_commit()
             else:
-                await asyncio.gather(*[self._die() for _ in range(min(AT_ONCE, left))])
+                async with self._stage.disturbance():  # several at once: how soon one is replaced is measured by chaos
+                    await asyncio.gather(*[self._die() for _ in range(min(AT_ONCE, left))])
 
     async def _die(self) -> None:
         """One more process joins, armed, and dies there under load."""
@@ -45,12 +50,30 @@ class Deaths:
         if self._point == STOPPING and place.child is not None:
             await asyncio.to_thread(place.child.await_ready_or_dead)
             place.child.ask_to_stop()
-        await self._until(lambda: place not in self._stage.places, f"{place} to die at {self._point}")
+        async with self._shards_for(place):
+            await self._until(lambda: place not in self._stage.places, f"{place} to die at {self._point}")
         if place.child is not None and place.child.process.poll() == -signal.SIGKILL:
             await self._stage.note_death(place)
             self.counts[self._point] += 1
         else:
             self.broken.append(f"{place} did not die at {self._point}")
+
+    @asynccontextmanager
+    async def _shards_for(self, armed: Place) -> AsyncIterator[None]:
+        """A relay keeps its shards for as long as it lives: where one is to die relaying, those who hold them die first."""
+        killing = asyncio.create_task(self._kill_holders(armed.kind)) if self._point == RELAYED else None
+        try:
+            yield
+        finally:
+            if killing is not None:
+                killing.cancel()
+                await asyncio.gather(killing, return_exceptions=True)
+
+    async def _kill_holders(self, kind: str) -> None:
+        while True:
+            await asyncio.sleep(HOLDS_SECONDS)
+            for holder in [place for place in self._stage.alive(kind) if not place.is_leaving]:
+                await self._stage.kill(holder, HOLDS_SECONDS)
 
     async def _lose_a_commit(self) -> None:
         self._stage.postgres.commits_to_lose = 1
