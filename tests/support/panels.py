@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 Points = Sequence[tuple[float, float]]
-_WIDTH, _HEIGHT, _LEFT, _TOP, _RIGHT, _BOTTOM = 480, 230, 62, 44, 14, 30
+_WIDTH, _HEIGHT, _LEFT, _TOP, _RIGHT, _BOTTOM = 480, 260, 62, 30, 24, 30
 _COLUMNS = 2
+_LEGEND_ROW, _LETTER, _GAP = 15, 6.4, 14
+"""Of the names of curves: the height of a row, the width of a letter, the room between two names."""
 _COLOURS = ("#1f6fb2", "#b3402f", "#2f7d4f", "#b58a1b", "#7a4fa3", "#4f7f86", "#a34f79", "#6d6d6d")
 _STYLE = "font: 12px sans-serif; fill: #222; color: #222"
 _PAPER = '<rect width="100%" height="100%" fill="#fff"/>'
@@ -45,7 +47,8 @@ def _panel(panel: Panel) -> str:
     scale = math.log10 if panel.logarithmic else float
     across = _axis([scale(max(x, 1) if panel.logarithmic else x) for x, _ in points], _LEFT, _WIDTH - _RIGHT)
     highest = _round_up(max(y for _, y in points))
-    down = _axis([0.0, highest], _HEIGHT - _BOTTOM, _TOP)
+    legend, rows = _legend(list(panel.curves))
+    down = _axis([0.0, highest], _HEIGHT - _BOTTOM, _TOP + rows * _LEGEND_ROW)
 
     def place(x: float, y: float) -> tuple[float, float]:
         return across(scale(max(x, 1) if panel.logarithmic else x)), down(y)
@@ -58,7 +61,7 @@ def _panel(panel: Panel) -> str:
     ticks = "".join(_tick(place(x, 0)[0], x) for x in _ticks(sorted({x for x, _ in points}), few=panel.dotted))
     title = f'<text x="{_LEFT}" y="16" font-weight="bold">{escape(panel.title)}</text>'
     below = f'<text x="{_WIDTH - _RIGHT}" y="16" text-anchor="end" opacity=".6">over {escape(panel.below)}</text>'
-    return title + below + _legend(list(panel.curves)) + grid + ticks + curves
+    return title + below + legend + grid + ticks + curves
 
 
 def _axis(values: Sequence[float], start: float, end: float) -> Callable[[float], float]:
@@ -91,17 +94,25 @@ def _tick(left: float, value: float) -> str:
 
 
 def _ticks(values: Sequence[float], *, few: bool) -> Sequence[float]:
-    return values if few or len(values) < 3 else (values[0], values[len(values) // 2], values[-1])
+    """Where the axis below is marked: at each of a few points, else at round numbers."""
+    if few or len(values) < 3:
+        return values
+    step = _round_up((values[-1] - values[0]) / 6)
+    return [step * number for number in range(math.ceil(values[0] / step), math.floor(values[-1] / step) + 1)]
 
 
-def _legend(names: Sequence[str]) -> str:
+def _legend(names: Sequence[str]) -> tuple[str, int]:
+    """The names in the colours of their curves, and how many rows they take."""
     if len(names) < 2:
-        return ""
-    words, left = [], float(_LEFT)
+        return "", 0
+    words, left, row = [], float(_LEFT), 0
     for name, colour in zip(names, itertools.cycle(_COLOURS), strict=False):
-        words.append(f'<text x="{left:.0f}" y="32" fill="{colour}" font-size="11">{escape(name)}</text>')
-        left += 6.2 * len(name) + 12
-    return "".join(words)
+        width = _LETTER * len(name) + _GAP
+        if left + width > _WIDTH and left > _LEFT:
+            left, row = float(_LEFT), row + 1
+        words.append(f'<text x="{left:.0f}" y="{32 + row * _LEGEND_ROW}" fill="{colour}" font-size="11">{escape(name)}</text>')
+        left += width
+    return "".join(words), row + 1
 
 
 def in_short(value: float) -> str:
