@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -29,12 +28,6 @@ VALUES ('acme', 'A-1', 'POT', 0, 1, '[]', 0, 1, '[]', '{"missing_units": 1, "on_
        ('acme', 'A-1', 'CUP', 1, 2, '[]', 2, 0, '[{"record": 4, "warehouse": "main", "bin": "B", "units": 2}]', NULL),
        ('acme', 'A-2', 'CUP', 0, 2, '[]', 2, 0, '[]', NULL), ('acme', 'A-3', 'CUP', 0, 2, '[]', 0, 0, '[]', NULL);
 """
-
-
-@pytest.fixture
-async def orders(database: str) -> AsyncIterator[Orders]:
-    async with orders_service(database) as running:
-        yield running
 
 
 @pytest.mark.parametrize("answers", [["allocated"], ["could_not_allocate", "allocated"]], ids=["first", "later"])

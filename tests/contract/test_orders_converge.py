@@ -1,7 +1,6 @@
 """As `tests/unit/orders/test_intake_converges.py`, through the feed that takes batches of records into the real Postgres."""
 
 import itertools
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,19 +10,13 @@ from hypothesis import strategies as st
 from shared.schemas.intake import OrderIntake
 from shared.schemas.values import Line
 from tests.support.effort import effort
-from tests.support.orders_service import Orders, now, orders_service
+from tests.support.orders_service import Orders, now
 
 pytestmark = pytest.mark.integration
 DAY = now().replace(microsecond=0)
 _examples = itertools.count(1)
 units = st.integers(1, 2)
 """Few, so that a version often says again what another has said."""
-
-
-@pytest.fixture
-async def orders(database: str) -> AsyncIterator[Orders]:
-    async with orders_service(database) as running:
-        yield running
 
 
 def _said(number: str, version: int, count: int, *, canceled: bool = False) -> OrderIntake:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -21,12 +20,6 @@ from tests.support.orders_service import Orders, lines, now, orders_service, raw
 
 pytestmark = pytest.mark.integration
 DAY = now().replace(microsecond=0)
-
-
-@pytest.fixture
-async def orders(database: str) -> AsyncIterator[Orders]:
-    async with orders_service(database) as running:
-        yield running
 
 
 def intake(number: str, version: int, units: int = 1, **more: Any) -> OrderIntake:

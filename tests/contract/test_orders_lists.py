@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,15 +9,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.schemas.events import AllocationRunChanged
-from tests.support.orders_service import Orders, lines, orders_service
+from tests.support.orders_service import Orders, lines
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-async def orders(database: str) -> AsyncIterator[Orders]:
-    async with orders_service(database) as running:
-        yield running
 
 
 ROWS: list[tuple[str, dict[str, Any], str | None]] = [
