@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.benchmarks import allocator_flow, growth, restock
 from tests.benchmarks.allocator_flow import Shape
@@ -93,9 +93,9 @@ SWEEPS = (
 def chosen(part: str, most: int | None) -> Iterable[Sweep]:
     """The sweeps whose name holds `part`, up to the size `most`."""
     for sweep in SWEEPS:
-        if part in sweep.name:
-            sizes = tuple(size for size in sweep.sizes if most is None or size <= most)
-            yield Sweep(sweep.name, sizes, sweep.measure, sweep.limit, sweep.work)
+        sizes = tuple(size for size in sweep.sizes if most is None or size <= most)
+        if part in sweep.name and sizes:
+            yield replace(sweep, sizes=sizes)
 
 
 assert SKUS in SWEEPS[0].sizes, "the other sweeps have a point in common with this"
