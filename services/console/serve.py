@@ -45,20 +45,20 @@ def main() -> None:
 
 
 def _run(name: str) -> None:
-    kind, _, copy = name.partition("-")
-    if kind not in APPLICATIONS:
+    if name.partition("-")[0] not in APPLICATIONS:
         raise ServiceUnknown(f"name a service, {', '.join(APPLICATIONS)}, or one more of a kind, such as allocator-2")
     arm(os.environ)
-    serve(kind, settings(), is_copy=bool(copy))
+    serve(name, settings())
 
 
-def serve(kind: str, found: Settings, *, is_copy: bool = False) -> None:
-    """Serve in this process until told to stop. `is_copy`: on any free port, because the service's own is taken by the first."""
+def serve(name: str, found: Settings) -> None:
+    """Serve in this process until told to stop. One more of a kind takes any free port: the first has the service's own."""
+    kind, _, copy = name.partition("-")
     logging.getLogger().setLevel(found.log_level)
     gc.disable()  # what is imported stays, and to look for what does not took a tenth of it
     module = importlib.import_module(APPLICATIONS[kind])
     tune_collector(kind)
-    uvloop.run(_serve(module.application(found), found, kind, 0 if is_copy else getattr(found, f"{kind}_port")))
+    uvloop.run(_serve(module.application(found), found, kind, 0 if copy else getattr(found, f"{kind}_port")))
 
 
 def tune_collector(kind: str) -> None:

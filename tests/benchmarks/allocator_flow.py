@@ -6,7 +6,6 @@ orders go through before those that count, so that no connection makes its plans
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
@@ -15,9 +14,9 @@ from shared.schemas import topics
 from shared.schemas.intake import OrderIntake
 from shared.schemas.values import Line
 from shared.schemas.wire import Envelope, Record, encode, partition_of
-from tests.benchmarks.http_flow import Listener
-from tests.benchmarks.measuring import Measurement, Stopwatch
-from tests.benchmarks.stand import AT, MERCHANT, PARTITIONS, SETTLE_SECONDS, STUCK_SECONDS, WAREHOUSE, Stand, stand
+from tests.benchmarks.listening import listening
+from tests.benchmarks.measuring import Measurement
+from tests.benchmarks.stand import AT, MERCHANT, PARTITIONS, SETTLE_SECONDS, STUCK_SECONDS, WAREHOUSE, Stand, Watched, of_the_machine, stand
 from tests.benchmarks.workloads import SKUS, picker
 
 ORDERS = 20_000
@@ -42,9 +41,7 @@ class Shape:
 _USUAL = Shape()
 
 
-async def measure(
-    dsn: str, bootstrap: str, lines: int, shape: Shape = _USUAL, watched: Callable[[Stand], Stopwatch] = lambda _: Stopwatch()
-) -> Measurement:
+async def measure(dsn: str, bootstrap: str, lines: int, shape: Shape = _USUAL, watched: Watched = of_the_machine) -> Measurement:
     """Run it once, on tables of its own."""
     work = _orders(lines, WARM_ORDERS + shape.orders + shape.lone, shape)
     async with stand(dsn, bootstrap, shape.template, shape.partitions) as here:
@@ -74,19 +71,13 @@ async def _alone(here: Stand, work: Work) -> list[float]:
     """One order after the other: seconds from its writing until its answer was read."""
     if not work:
         return []
-    consumer, latencies = await here.listener(topics.ALLOCATIONS), list[float]()
-    listener = Listener(consumer)
-    listening = asyncio.create_task(listener.run())
-    try:
+    latencies = list[float]()
+    async with listening(here) as listener:
         for partition, record in work:
             told, began = listener.expect((record.key or b"").decode()), time.perf_counter()
             await here.write(topics.ORDER_INTAKE, [(partition, record)])
             async with asyncio.timeout(STUCK_SECONDS):
                 latencies.append(await told - began)
-    finally:
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
-        await consumer.stop()
     return latencies
 
 

@@ -6,11 +6,10 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
-from typing import Any
 
 import httpx
 
-from shared.schemas import topics
+from tests.benchmarks.listening import Listener, listening
 from tests.benchmarks.measuring import Measurement, Stopwatch
 from tests.benchmarks.stand import MERCHANT, STUCK_SECONDS, WAREHOUSE, Stand, stand
 from tests.benchmarks.workloads import Picker, picker
@@ -20,31 +19,6 @@ WARM_ORDERS = 100
 ORDERS = 400
 CLIENTS = 32
 MOST_SECONDS, HALF_SECONDS = 4.0, 8.0
-ALLOCATED = b'"outcome":"allocated"'
-
-
-class Listener:
-    """Reads `earmark.allocations` all the time; an order's number is the end of its demand's id, which is the key. `answer`: what stands
-    in the event that is waited for."""
-
-    def __init__(self, consumer: Any, answer: bytes = ALLOCATED) -> None:
-        self._consumer, self._answer = consumer, answer
-        self._waited_for: dict[bytes, asyncio.Future[float]] = {}
-
-    def expect(self, number: str) -> "asyncio.Future[float]":
-        """When the order's event was read, of the performance counter."""
-        told = self._waited_for[number.encode()] = asyncio.get_running_loop().create_future()
-        return told
-
-    async def run(self) -> None:
-        """For ever."""
-        while True:
-            for records in (await self._consumer.getmany(timeout_ms=1_000)).values():
-                now = time.perf_counter()
-                for record in records:
-                    number = record.key.rpartition(b"/")[2]
-                    if number in self._waited_for and self._answer in record.value:
-                        self._waited_for.pop(number).set_result(now)
 
 
 class Customer:
@@ -109,15 +83,9 @@ async def _customer(here: Stand) -> AsyncIterator[Customer]:
     headers = {"Authorization": f"Bearer {await api_key(here.settings, MERCHANT)}"}
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     url = f"http://127.0.0.1:{here.settings.orders_port}"
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=STUCK_SECONDS, limits=limits, trust_env=False) as client:
-        consumer = await here.listener(topics.ALLOCATIONS)
-        try:
-            listener = Listener(consumer)
-            listening = asyncio.create_task(listener.run())
-            customer = Customer(client, listener, picker("uniform", 1, Random(1)))
-            for _ in range(WARM_ORDERS):
-                await customer.post()
-            yield customer
-            listening.cancel()
-        finally:
-            await consumer.stop()
+    client = httpx.AsyncClient(base_url=url, headers=headers, timeout=STUCK_SECONDS, limits=limits, trust_env=False)
+    async with client, listening(here) as listener:
+        customer = Customer(client, listener, picker("uniform", 1, Random(1)))
+        for _ in range(WARM_ORDERS):
+            await customer.post()
+        yield customer

@@ -69,9 +69,8 @@ def cpu_seconds(roots: Iterable[int]) -> float:
 
 def peak_memory_mib(process: int) -> float:
     """The most memory that a process had in use so far."""
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    (kib,) = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
-    return int(kib) / 1024
+    (kib,) = _status_kib(process, "VmHWM:")
+    return kib / 1024
 
 
 def own_memory_bytes(root: int) -> float:
@@ -79,6 +78,11 @@ def own_memory_bytes(root: int) -> float:
     found = 0
     for pid in [root, *[one.pid for one in psutil.Process(root).children(recursive=True)]]:
         with suppress(FileNotFoundError, ProcessLookupError):
-            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-            found += sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
+            found += sum(_status_kib(pid, "RssAnon:"))
     return found * 1024.0
+
+
+def _status_kib(process: int, name: str) -> list[int]:
+    """A figure of /proc/PID/status; none of a process that has ended and was not waited for."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return [int(line.split()[1]) for line in lines if line.startswith(name)]

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from random import Random
 
@@ -11,7 +11,7 @@ from shared.schemas.events import Demand, OrderChanged
 from shared.schemas.values import DemandKind, Fill, Line, Wish, demand_id
 from shared.schemas.wire import Envelope, Record, encode, partition_of
 from tests.benchmarks.measuring import Measurement, Stopwatch
-from tests.benchmarks.stand import AT, MERCHANT, PARTITIONS, WAREHOUSE, Stand, receipt, stand
+from tests.benchmarks.stand import AT, MERCHANT, PARTITIONS, WAREHOUSE, Stand, Watched, of_the_machine, receipt, stand
 from tests.benchmarks.stock_side import packed_reserves
 from tests.benchmarks.workloads import picker
 
@@ -27,7 +27,7 @@ async def first_served(
     waiting: int = WAITING_LINES,
     units: int = RESTOCK_UNITS,
     names: Sequence[str] = (SCARCE,),
-    watched: Callable[[Stand], Stopwatch] = lambda _: Stopwatch(),
+    watched: Watched = of_the_machine,
 ) -> Measurement:
     """So many lines of one unit wait on each of these SKUs. A few units of one after the other come: seconds from the receipt's writing
     until the outcome of a line that it serves was read, and the memory that the allocator had in use."""

@@ -29,7 +29,7 @@ from shared.schemas.values import sku_key
 from shared.schemas.wire import Envelope, Record, encode, partition_of
 from shared.settings import Settings
 from shared.world import prepare
-from tests.benchmarks.measuring import peak_memory_mib
+from tests.benchmarks.measuring import Stopwatch, peak_memory_mib
 from tests.benchmarks.workloads import ON_HAND_UNITS, SKUS, sku
 from tests.support import databases
 from tests.support import topics as kafka_topics
@@ -112,6 +112,7 @@ class Stand:
         self._deathwatch.close()
 
     def require_life(self) -> None:
+        """Raises RuntimeError with the end of its log where a process has ended."""
         for number, child in enumerate(self._children):
             if child.returncode is not None:
                 log = (self._logs / f"{number}.log").read_text(encoding="utf-8", errors="replace")
@@ -160,28 +161,34 @@ class Stand:
         await consumer.seek_to_end()
         return consumer
 
-    async def rows(self, query: str) -> list[asyncpg.Record]:
+    async def rows(self, query: str, *given: object) -> list[asyncpg.Record]:
         """What the database answers."""
         connection = await asyncpg.connect(self.settings.dsn)
         try:
-            return list(await connection.fetch(query))
+            return list(await connection.fetch(query, *given))
         finally:
             await connection.close()
 
     async def ask(self, query: str) -> Any:
         """One value from the database."""
-        connection = await asyncpg.connect(self.settings.dsn)
-        try:
-            return await connection.fetchval(query)
-        finally:
-            await connection.close()
+        ((value,),) = await self.rows(query)
+        return value
+
+
+Watched = Callable[[Stand], Stopwatch]
+"""Starts to count what work on a stand takes."""
+
+
+def of_the_machine(_: Stand) -> Stopwatch:
+    """Counts all that the machine does."""
+    return Stopwatch()
 
 
 class Counter:
     """Looks for bytes and decodes no value: the measured processes need the CPU. Drops repeats as any reader must."""
 
     def __init__(self, consumer: Any, word: bytes, began: int, require_life: Callable[[], None]) -> None:
-        self._consumer, self._word, self._began, self._check_life = consumer, word, began, require_life
+        self._consumer, self._word, self._began, self._require_life = consumer, word, began, require_life
         self._highest: dict[tuple[int, bytes], int] = {}
         self.count = 0
 
@@ -193,7 +200,7 @@ class Counter:
             before = count
             async with asyncio.timeout(STUCK_SECONDS):
                 while count == before:
-                    self._check_life()
+                    self._require_life()
                     await asyncio.sleep(ASK_SECONDS)
                     count = sum((await self._consumer.end_offsets(self._consumer.assignment())).values()) - self._began
 
@@ -203,7 +210,7 @@ class Counter:
             before = self.count
             async with asyncio.timeout(STUCK_SECONDS):
                 while self.count == before:
-                    self._check_life()
+                    self._require_life()
                     for records in (await self._consumer.getmany(timeout_ms=200)).values():
                         self.count += sum(record.value.count(self._word) for record in records if self._is_new(record))
 

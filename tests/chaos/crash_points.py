@@ -3,12 +3,12 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from random import Random
 
 from shared.partitions import crash
-from tests.chaos.stage import LOOK_SECONDS, Place, Stage
+from tests.chaos.stage import LOOK_SECONDS, Stage
+from tests.support.beside import beside
 from tests.support.crashing import IN_THE_ALLOCATOR, STOPPING
 
 COMMIT_LOST = "commit lost"
@@ -50,7 +50,7 @@ class Deaths:
         if self._point == STOPPING and place.child is not None:
             await asyncio.to_thread(place.child.await_ready_or_dead)
             place.child.ask_to_stop()
-        async with self._shards_for(place):
+        async with beside(*([self._kill_holders(place.kind)] if self._point == RELAYED else [])):
             await self._until(lambda: place not in self._stage.places, f"{place} to die at {self._point}")
         if place.child is not None and place.child.process.poll() == -signal.SIGKILL:
             await self._stage.note_death(place)
@@ -58,18 +58,8 @@ class Deaths:
         else:
             self.broken.append(f"{place} did not die at {self._point}")
 
-    @asynccontextmanager
-    async def _shards_for(self, armed: Place) -> AsyncIterator[None]:
-        """A relay keeps its shards for as long as it lives: where one is to die relaying, those who hold them die first."""
-        killing = asyncio.create_task(self._kill_holders(armed.kind)) if self._point == RELAYED else None
-        try:
-            yield
-        finally:
-            if killing is not None:
-                killing.cancel()
-                await asyncio.gather(killing, return_exceptions=True)
-
     async def _kill_holders(self, kind: str) -> None:
+        """A relay keeps its shards for as long as it lives: where one is to die relaying, those who hold them die first."""
         while True:
             await asyncio.sleep(HOLDS_SECONDS)
             for holder in [place for place in self._stage.alive(kind) if not place.is_leaving]:

@@ -18,6 +18,7 @@ from tests.chaos.goods import WAIT_SECONDS, lines_of
 from tests.chaos.promises import Promise, Promises
 from tests.chaos.stage import Stage
 from tests.support.allocator import MERCHANT, PARTITIONS
+from tests.support.beside import beside
 from tests.support.poison import Poison, on_inventory, on_orders
 from tests.support.topic_reading import from_the_beginning
 
@@ -106,14 +107,10 @@ class Nuisance:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop."""
-        listening = asyncio.create_task(self._listen())
-        try:
+        async with beside(self._listen()):
             while not stop.is_set():
                 await (self._repeat() if self._random.random() < 0.7 else self._talk_nonsense())
                 await asyncio.sleep(4 * self._random.uniform(*WAIT_SECONDS))
-        finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
 
     async def _repeat(self) -> None:
         if self._heard:

@@ -20,6 +20,7 @@ from tests.chaos.promises import Promises
 from tests.chaos.proof import Held, prove
 from tests.chaos.recovery import Recovery
 from tests.chaos.stage import Stage, stage
+from tests.support.beside import beside
 from tests.support.shop import api_key
 
 SHOPS = 3
@@ -70,8 +71,7 @@ async def run(folder: Path, seed: int, say: Callable[[str], None], driven_by: Ca
 
     async with AsyncExitStack() as exits:
         installation = await exits.enter_async_context(stage(folder, random, say_when))
-        keeper = asyncio.create_task(installation.keep_running())
-        exits.push_async_callback(_end, keeper)
+        await exits.enter_async_context(beside(installation.keep_running()))
         await installation.until_ready()
         promises, key = Promises(), await api_key(installation.settings)
         await _furnish(installation, key)
@@ -114,8 +114,3 @@ async def _disturb(installation: Stage, promises: Promises, key: str, drive: Dri
         stop.set()
         async with asyncio.timeout(FINISHED_WITHIN_SECONDS):
             await asyncio.gather(*working)
-
-
-async def _end(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

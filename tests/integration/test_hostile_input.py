@@ -15,6 +15,7 @@ from shared.schemas import topics
 from shared.settings import Settings
 from tests.contract.hostile_records import HOSTILE
 from tests.support.allocator import PARTITIONS, Channel, channel, receipt
+from tests.support.beside import beside
 from tests.support.careful_reader import careful_reader
 from tests.support.children import Child, Children
 from tests.support.hostile_clients import IDLE, Hostiles, attack
@@ -48,15 +49,9 @@ async def _poisoned(said: Channel) -> None:
 
 @asynccontextmanager
 async def _under_attack(world: Settings, *hostiles: Hostiles) -> AsyncIterator[None]:
-    async with channel(world.bootstrap) as said:
-        attacks = [asyncio.create_task(one) for one in (*map(attack, hostiles), _poisoned(said))]
-        try:
-            yield
-            assert not any(one.done() for one in attacks), [one.exception() for one in attacks if one.done()]
-        finally:
-            for one in attacks:
-                one.cancel()
-            await asyncio.gather(*attacks, return_exceptions=True)
+    async with channel(world.bootstrap) as said, beside(*map(attack, hostiles), _poisoned(said)) as attacks:
+        yield
+        assert not any(one.done() for one in attacks), [one.exception() for one in attacks if one.done()]
 
 
 async def _serve(client: Shop, seconds: float) -> None:

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from services.orders.subscriber import Subscriber
 from shared.kafka import producer_settings, stop_client
 from shared.partitions.model import InputRecord
+from tests.support.beside import beside
 
 pytestmark = pytest.mark.integration
 
@@ -45,12 +46,8 @@ class Handler:
 @asynccontextmanager
 async def _subscribed(kafka: str, topic: str, handler: Handler) -> AsyncIterator[Subscriber]:
     subscriber = Subscriber(kafka, f"group-{topic}", [topic], handler.handle, handler.condemn)
-    running = asyncio.create_task(subscriber.run())
-    try:
+    async with beside(subscriber.run()):
         yield subscriber
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
 
 
 async def _produce(kafka: str, topic: str, *values: bytes) -> None:

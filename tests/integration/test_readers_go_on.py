@@ -21,6 +21,7 @@ from shared.projection import Projection, Projector
 from shared.relay import Outbox
 from shared.schemas.wire import Envelope, Record, encode
 from tests.builders.inventory import AT, level
+from tests.support.beside import beside
 from tests.support.http_service import settings_for
 from tests.support.strange_headers import READ_AS, say_strangely
 from tests.support.topics import unique
@@ -85,12 +86,10 @@ async def test_orders_take_a_record_with_a_strange_header_and_what_comes_behind_
         raise AssertionError(f"{record.offset}: {reason}")
 
     await say_strangely(kafka_bootstrap, topic, b"k", b"strange", (("ce_type", b"t"),))
-    running = asyncio.create_task(Subscriber(kafka_bootstrap, f"group-{topic}", [topic], handle, condemn).run())
-    for codec in ("gzip", "snappy", "lz4", "zstd"):
-        await _say(kafka_bootstrap, topic, codec.encode(), compression_type=codec)
-    await _until(lambda: len(taken) == 5)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with beside(Subscriber(kafka_bootstrap, f"group-{topic}", [topic], handle, condemn).run()):
+        for codec in ("gzip", "snappy", "lz4", "zstd"):
+            await _say(kafka_bootstrap, topic, codec.encode(), compression_type=codec)
+        await _until(lambda: len(taken) == 5)
     assert [record.value for record in taken] == [b"strange", b"gzip", b"snappy", b"lz4", b"zstd"]
     assert taken[0].headers == ((READ_AS, b"x"), ("ce_type", b"t"))
 
@@ -99,13 +98,11 @@ async def test_a_state_partition_reads_on_behind_a_strange_header(kafka_bootstra
     offered: list[InputRecord] = []
     reader = LogReader(kafka_bootstrap)
     reader.attach(Attachment((topic,), 0, lambda _: offered[-1].offset + 1 if offered else 0, lambda: True, offered.extend))
-    running = asyncio.create_task(reader.run())
-    await _say(kafka_bootstrap, topic, b"before")
-    await say_strangely(kafka_bootstrap, topic, b"k", b"strange")
-    await _say(kafka_bootstrap, topic, b"after")
-    await _until(lambda: len(offered) == 3)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with beside(reader.run()):
+        await _say(kafka_bootstrap, topic, b"before")
+        await say_strangely(kafka_bootstrap, topic, b"k", b"strange")
+        await _say(kafka_bootstrap, topic, b"after")
+        await _until(lambda: len(offered) == 3)
     assert [record.value for record in offered] == [b"before", b"strange", b"after"]
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ import httpx
 from services.console.demo.plan import BINS, MAIN, Receipt
 from services.console.demo.shop import Shop
 from services.console.settled import prove, settled
-from shared.schemas import topics
-from tests.benchmarks.http_flow import Listener
+from tests.benchmarks.listening import listening
 from tests.benchmarks.stand import MERCHANT, STUCK_SECONDS, Stand, stand
 from tests.soak.rules import rule_of
 from tests.soak.sampling import Sampler
 from tests.soak.traffic import UNITS_OF_AN_ORDER, Channel, Plan, Traffic, canceled
 from tests.soak.verdicts import Verdict, judge
+from tests.support.beside import beside
 from tests.support.servers import Servers
 from tests.support.shop import api_key
 
@@ -33,6 +33,8 @@ WARM_BURST, BURST = 1_000, 6_000
 PLENTY = 1_000_000
 OLD_SECONDS = 300
 """Beyond what is kept: a state partition looks once a minute. Its newest batch stays for ever, whatever its age."""
+ANSWER = b'"outcome":'
+"""Whatever the allocator says first of an order."""
 _RELEASED = "SELECT count(*) FROM orders.allocation WHERE status = 'unallocated'"
 _REMEMBERED = "SELECT count(*) FROM allocator.demand"
 _ANSWERED = "SELECT count(*) FROM orders.allocation"
@@ -47,7 +49,7 @@ SELECT concat(count(*), ' ', what) AS found FROM (
     UNION ALL SELECT 'dead letters of orders' FROM orders.dead_letter
     UNION ALL SELECT 'dead letters of inventory' FROM inventory.dead_letter
     UNION ALL SELECT 'orders that are open' FROM orders.sales_order WHERE status NOT IN ('canceled', 'shipped')
-    UNION ALL SELECT 'batches that are too old' FROM allocator.batch WHERE logical_time < now() - make_interval(secs => $OLD)
+    UNION ALL SELECT 'batches that are too old' FROM allocator.batch WHERE logical_time < now() - make_interval(secs => $1)
 ) AS rows GROUP BY what
 """
 Say = Callable[[str], None]
@@ -109,7 +111,9 @@ async def run(servers: Servers, wanted: Wanted, say: Say) -> Outcome:
         rate = wanted.rate or (most or 0.0) / 2
         names, units = _goods(rate * wanted.life_seconds * UNITS_OF_AN_ORDER)
         await shop.receive([Receipt(name, MAIN, BINS[MAIN][0], units) for name in names], "opening stock")
-        traffic = Traffic(here, Plan(rate, wanted.life_seconds, names, units), shop, http, await _listener(here, exits))
+        traffic = Traffic(
+            here, Plan(rate, wanted.life_seconds, names, units), shop, http, await exits.enter_async_context(listening(here, ANSWER))
+        )
         say(f"{rate:,.0f} orders a second for {wanted.seconds / 60:g} minutes; what ended is kept for {wanted.keep_seconds:.0f} s")
         sampler = await exits.enter_async_context(Sampler(here, traffic, _processes(here, servers), _kafka_folder(servers)))
         await _work(here, traffic, sampler, wanted, say)
@@ -171,22 +175,6 @@ async def _clients(here: Stand, exits: AsyncExitStack) -> tuple[Shop, httpx.Asyn
     return shop, await exits.enter_async_context(client)
 
 
-async def _listener(here: Stand, exits: AsyncExitStack) -> Listener:
-    @asynccontextmanager
-    async def listening() -> AsyncIterator[Listener]:
-        consumer = await here.listener(topics.ALLOCATIONS)
-        listener = Listener(consumer, b'"outcome":')
-        task = asyncio.create_task(listener.run())
-        try:
-            yield listener
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            await consumer.stop()
-
-    return await exits.enter_async_context(listening())
-
-
 def _processes(here: Stand, servers: Servers) -> dict[str, int]:
     ours = dict(zip(SERVICES, here.pids, strict=True))
     theirs = {one.name.lower(): one.pid for one in servers.stack.status() if one.pid is not None} if servers.stack else {}
@@ -230,8 +218,7 @@ async def _until(here: Stand, query: str, wanted: int, *, at_most: bool = False,
 
 async def _work(here: Stand, traffic: Traffic, sampler: Sampler, wanted: Wanted, say: Say) -> None:
     stop, began = asyncio.Event(), time.monotonic()
-    working = asyncio.create_task(traffic.run(stop))
-    try:
+    async with beside(traffic.run(stop)) as (working,):
         while (passed := time.monotonic() - began) < wanted.seconds:
             await asyncio.wait([working], timeout=SAMPLE_SECONDS)
             if working.done():
@@ -241,9 +228,6 @@ async def _work(here: Stand, traffic: Traffic, sampler: Sampler, wanted: Wanted,
             say(f"{int(passed // 60):3}:{int(passed % 60):02}  {_in_short(found)}")
         stop.set()
         await working
-    finally:
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
 
 
 def _in_short(found: dict[str, float]) -> str:
@@ -270,7 +254,7 @@ async def _proof(here: Stand, wanted: Wanted) -> list[str]:
         here.require_life()
         await asyncio.sleep(1)
         _, under_way = await settled(here.settings)
-        left = [row["found"] for row in await here.rows(_LEFT.replace("$OLD", str(wanted.keep_seconds + OLD_SECONDS)))]
+        left = [row["found"] for row in await here.rows(_LEFT, wanted.keep_seconds + OLD_SECONDS)]
     report, unsettled = await prove(here.settings)
     books = [f"{check.name}: {one}" for check in report.checks for one in check.problems]
     return [*under_way, *left, *unsettled, *books]

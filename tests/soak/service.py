@@ -19,6 +19,5 @@ def forgetful(found: Settings, keep_seconds: float) -> Settings:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     name, seconds = sys.argv[1:]
-    kind, _, copy = name.partition("-")
-    serve(kind, forgetful(settings(log_level="WARNING"), float(seconds)), is_copy=bool(copy))
+    serve(name, forgetful(settings(log_level="WARNING"), float(seconds)))
     leave(0)

@@ -17,9 +17,10 @@ from shared.schemas import topics
 from shared.schemas.intake import OrderIntake
 from shared.schemas.values import Fill, Line
 from shared.schemas.wire import Envelope, Record, encode, partition_of
-from tests.benchmarks.http_flow import Listener
+from tests.benchmarks.listening import Listener
 from tests.benchmarks.measuring import percentile_ms
 from tests.benchmarks.stand import MERCHANT, Stand
+from tests.support.beside import beside
 
 TICK_SECONDS = 0.05
 MOST_LINES, MOST_UNITS = 3, 3
@@ -110,18 +111,12 @@ class Traffic:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop; then every order that lives is ended at once."""
-        helpers = [asyncio.create_task(self._ship_all()) for _ in range(SHIPPERS)]
-        helpers.append(asyncio.create_task(self._restock_always()))
-        try:
+        async with beside(*[self._ship_all() for _ in range(SHIPPERS)], self._restock_always()) as helpers:
             await self._pace(stop, helpers)
             await self._to_ship.join()
             await self._end([order for _, order in self._living] + self._kept)
             self._living.clear()
             self._kept.clear()
-        finally:
-            for one in helpers:
-                one.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
 
     async def _pace(self, stop: asyncio.Event, helpers: "Sequence[asyncio.Task[None]]") -> None:
         began = time.perf_counter()

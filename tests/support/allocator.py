@@ -22,6 +22,7 @@ from shared.schemas.values import DemandKind, Line, Wish, demand_id, sku_key
 from shared.schemas.wire import Envelope, decode, encode, header_map, partition_of
 from shared.settings import Settings
 from shared.world import prepare
+from tests.support.beside import beside
 from tests.support.topic_reading import from_the_beginning
 
 PARTITIONS = 8
@@ -42,12 +43,8 @@ async def allocator(settings: Settings) -> AsyncIterator[PartitionProcess]:
     """One allocator in this process, over prepared topics and tables."""
     await prepare(settings)
     process = partition_process(settings)
-    serving = asyncio.create_task(process.run())
-    try:
+    async with beside(process.run()):
         yield process
-    finally:
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.support.beside import beside
 from tests.support.raw_http import Wire, head, wire
 
 MEGABYTE = 2**20
@@ -118,14 +119,9 @@ class Hostiles:
 
 async def attack(hostiles: Hostiles) -> None:
     """Until cancelled. Whoever is cut off stays away."""
-    tasks = [asyncio.create_task(_undaunted(one)) for one in hostiles.work()]
-    try:
+    async with beside(*map(_undaunted, hostiles.work())) as tasks:
         await asyncio.gather(*tasks)
         await asyncio.Event().wait()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _undaunted(one: Callable[[], Coroutine[Any, Any, None]]) -> None:
