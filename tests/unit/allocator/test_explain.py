@@ -1,17 +1,21 @@
 """Advice on a shortage: what is proposed helps, nothing of it is needless, and where it says so nothing smaller would do."""
 
+from collections.abc import Sequence
 from itertools import combinations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.allocator.core.explain import MAX_EXACT_ACTIONS, Claim, Holding, Situation, advise, left_over, succeeds
+from services.allocator.core.explain import MAX_CLAIMS, MAX_EXACT_ACTIONS, MAX_RECEIPTS, MAX_STEPS, advise
+from services.allocator.core.shortage import Claim, Holding, Replay, Situation, sum_of
 from shared.schemas.events import Remedy
 
 WAREHOUSES = ("W", "V")
 some = st.integers(1, 6)
 places = st.sampled_from([("W",), ("V",), ("W", "V"), ("V", "W")])
 claims = st.builds(Claim, st.sampled_from(["a", "b", "c"]), places, some, st.booleans())
+flagged = st.builds(Claim, st.sampled_from(["a", "d", "h"]), places, some, st.just(True))
 holdings = st.builds(
     Holding, st.sampled_from(["a", "d", "e", "f", "g"]), st.dictionaries(st.sampled_from(WAREHOUSES), some, min_size=1), st.just(False)
 )
@@ -20,7 +24,7 @@ situations = st.builds(
     units=st.integers(1, 12),
     warehouses=places,
     free=st.dictionaries(st.sampled_from(WAREHOUSES), some),
-    flagged=st.just(()),
+    flagged=st.lists(flagged, max_size=2, unique_by=lambda one: one.demand),
     claims=st.lists(claims, max_size=3, unique_by=lambda one: one.demand),
     holdings=st.lists(holdings, max_size=4, unique_by=lambda one: one.demand),
     held=st.lists(st.tuples(st.integers(1, 3), st.sampled_from(WAREHOUSES), some), max_size=2, unique_by=lambda one: one[0]),
@@ -28,8 +32,23 @@ situations = st.builds(
 )
 
 
+def succeeds(situation: Situation, actions: Sequence[Remedy]) -> bool:
+    """By replay alone, whatever their sums say."""
+    allowed = [action.warehouse or "" for action in actions if action.action == "allow_warehouse"]
+    return sum_of(Replay(situation).left_over(actions), (*situation.warehouses, *allowed)) >= situation.units
+
+
 def short(situation: Situation) -> bool:
     return not succeeds(situation, [])
+
+
+@settings(deadline=None)
+@given(situations)
+def test_no_set_of_actions_that_would_do_is_excluded_by_its_sum(situation: Situation) -> None:
+    replay, actions = Replay(situation), _all_actions(situation)
+    for size in range(min(len(actions), 3) + 1):
+        for some_of_them in combinations(actions, size):
+            assert replay.succeeds(some_of_them) == succeeds(situation, some_of_them)
 
 
 @settings(max_examples=200, deadline=None)
@@ -90,6 +109,23 @@ def test_behind_a_crowd_stock_for_all_of_it_is_proposed() -> None:
     assert not advice.exact
 
 
+@pytest.mark.parametrize("partial", [True, False])
+def test_to_explain_a_line_behind_many_costs_little(monkeypatch: pytest.MonkeyPatch, *, partial: bool) -> None:
+    """Counted in claims that are walked past: time is not tested."""
+    walked, left_over = [0], Replay.left_over
+
+    def counted(replay: Replay, actions: Sequence[Remedy] = ()) -> dict[str, int]:
+        walked[0] += len(waiting.claims)
+        return left_over(replay, actions)
+
+    monkeypatch.setattr(Replay, "left_over", counted)
+    ahead = tuple(Claim(f"c{number}", ("W",), 1 + number % 5, partial=partial or number % 3 > 0) for number in range(MAX_CLAIMS))
+    holders = [Holding(f"h{number}", {"W": 1 + number % 7}, picking=False) for number in range(64)]
+    waiting = Situation(2, ("W",), {}, (), ahead, holders, [], may_move=True)
+    assert advise(waiting).remedies
+    assert walked[0] <= 2 * (MAX_STEPS + MAX_CLAIMS) + MAX_RECEIPTS * MAX_CLAIMS
+
+
 def test_a_receipt_behind_many_that_take_all_or_nothing_is_enough_for_all() -> None:
     ahead = tuple(Claim(f"c{number}", ("W",), 1 + number, partial=False) for number in range(60))
     waiting = Situation(1, ("W",), {}, (), ahead, [], [], may_move=False)
@@ -107,7 +143,7 @@ def test_a_receipt_behind_many_of_whom_each_takes_the_next_unit_is_enough_for_al
 
 def _all_actions(situation: Situation) -> list[Remedy]:
     lifts = [Remedy(action="lift_hold", units=units, warehouse=warehouse, record=record) for record, warehouse, units in situation.held]
-    others = [warehouse for warehouse, units in left_over(situation).items() if units and warehouse not in situation.warehouses]
+    others = [warehouse for warehouse, units in Replay(situation).left_over().items() if units and warehouse not in situation.warehouses]
     allows = [Remedy(action="allow_warehouse", units=1, warehouse=warehouse) for warehouse in others if situation.may_move]
     demands = {one.demand for one in situation.holdings} | {one.demand for one in situation.claims}
     return [*lifts, *allows, *[Remedy(action="release", units=1, demand=demand) for demand in sorted(demands)]]
@@ -115,5 +151,5 @@ def _all_actions(situation: Situation) -> list[Remedy]:
 
 def _without_help(situation: Situation) -> Situation:
     """Only those ahead, whom nobody may ask to go."""
-    ahead = [Claim(claim.demand, claim.warehouses, claim.units, claim.partial) for claim in situation.claims]
-    return Situation(situation.units, situation.warehouses, situation.free, tuple(ahead), (), [], [], may_move=False)
+    ahead = [Claim(claim.demand, claim.warehouses, claim.units, partial=True) for claim in situation.ahead]
+    return Situation(situation.units, situation.warehouses, situation.free, ahead, (), [], [], may_move=False)

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from datetime import date
 from heapq import nlargest
 
-from services.allocator.core.explain import MAX_CLAIMS, Claim, Holding, Situation, advise
+from services.allocator.core.explain import MAX_CLAIMS, advise
+from services.allocator.core.shortage import Claim, Holding, Situation
 from services.allocator.core.stock.choosing import free_by_warehouse
 from services.allocator.core.stock.claims import free_for, left_for
 from services.allocator.core.stock.state import Reservation, SkuStock

@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import NamedTuple
 
-from services.allocator.core.explain import Holding
+from services.allocator.core.shortage import Holding
 from services.allocator.core.stock.rows import BatonRow, QueueRow, RecordRow, ReservationKey, ReservationRow, SkuKey, StoredSku
 from services.allocator.core.stock.waiting import Rank, WaitingQueue
 from shared.schemas.values import Fill, Strategy
