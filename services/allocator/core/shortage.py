@@ -69,20 +69,20 @@ class Replay:
         self._given = {holding.demand: holding.units for holding in situation.holdings}
         served = [one for one in self._ahead if _is_served_with(situation, one)]
         self._within = {*situation.warehouses}.union(*[one.warehouses for one in served])
-        self._spared: dict[str, int] = {}
+        self._gains = {demand: sum_of(units, self._within) for demand, units in self._given.items()}
         for claim in served:
-            self._spared[claim.demand] = self._spared.get(claim.demand, 0) + claim.units
-        self.needed = situation.units + sum(self._spared.values()) - sum_of(situation.free, self._within)
+            self._gains[claim.demand] = self._gains.get(claim.demand, 0) + claim.units
+        self.needed = situation.units + sum([claim.units for claim in served]) - sum_of(situation.free, self._within)
         """Units that actions must gain at least."""
         self.steps = 0
         """Claims walked past so far."""
 
     def gain(self, action: Remedy) -> int:
         """At most so many of the needed units come of it. Of another warehouse nothing is known beforehand: it may do by itself."""
+        if action.demand is not None:
+            return self._gains.get(action.demand, 0)
         if action.action == "allow_warehouse":
             return max(self.needed, 0)
-        if action.demand is not None:
-            return self._spared.get(action.demand, 0) + sum_of(self._given.get(action.demand, {}), self._within)
         return action.units if action.warehouse in self._within else 0
 
     def succeeds(self, actions: Sequence[Remedy]) -> bool:
