@@ -21,6 +21,7 @@ from shared.partitions.partition import Limits
 from shared.partitions.ports import Side
 from shared.partitions.postgres import PostgresPartitionStore
 from shared.partitions.reader import LogReader
+from shared.partitions.turns import Turns
 from shared.partitions.worker import STORE_ERRORS, Worker, World, ended
 from shared.schemas.topics import RETENTION_DAYS
 
@@ -63,7 +64,7 @@ class PartitionProcess:
         self._membership = GroupMembership(bootstrap, group, leads, self._on_change, session_ms)
         tails = OutputTails(bootstrap, counts)
         self._world = World(
-            owner, counts, connect, self._writer, self._reader, self._inspector.check, tails, self._halt, tokens, limits, keep
+            owner, counts, connect, self._writer, self._reader, self._inspector.check, tails, self._halt, tokens, limits, keep, Turns()
         )
         self.halted: str | None = None
         self.workers: dict[PartitionId, Worker] = {}

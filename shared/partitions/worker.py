@@ -22,6 +22,7 @@ from shared.partitions.partition import Halted, Limits, StatePartition
 from shared.partitions.ports import FenceLost, LogWriter, Side
 from shared.partitions.postgres import PostgresPartitionStore
 from shared.partitions.reader import Attachment, LogReader
+from shared.partitions.turns import Turns
 from shared.schemas.topics import BY_NAME
 
 logger = logging.getLogger("earmark.partition")
@@ -50,6 +51,7 @@ class World:
     tokens: Callable[[], str]
     limits: Limits
     keep: timedelta
+    turns: Turns
 
 
 class Worker:
@@ -229,9 +231,10 @@ class Worker:
             if state.has_records or state.deadline_is_due(self._now()):
                 self.messages_at = monotonic() if not state.has_records else self.messages_at
                 self._serving = state.next_record
-                began = monotonic()
-                rows = await asyncio.shield(state.serve(1 if self._careful else None))
-                seconds = monotonic() - began
+                async with self._world.turns.one():
+                    began = monotonic()
+                    rows = await asyncio.shield(state.serve(1 if self._careful else None))
+                    seconds = monotonic() - began
                 self._careful = max(0, self._careful - 1)
                 self.batches += 1
                 self._note(state, seconds)
