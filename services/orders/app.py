@@ -28,7 +28,7 @@ def application(settings: Settings, ledger: Ledger | None = None) -> FastAPI:
     platform = Platform.open(settings, "orders")
     passed_on = ledger or Ledger(settings.allocator_url, "GET /orders/{number}")
     runner = Runner(platform)
-    feeds = Feeds.open(platform, after_answers=runner.wake)
+    feeds = Feeds.open(platform, on_runs=runner.wake)
     platform.conditions["intake"] = feeds.intake.subscriber.condition
     platform.conditions["projection"] = feeds.answers.subscriber.condition
 

@@ -45,10 +45,11 @@ _to_json = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What came of a batch: records that were not taken, and what those who wait for it are told by."""
+    """What came of a batch: records that were not taken, demands whose order was answered, and bulk runs that went on."""
 
     condemned: Sequence[Condemned]
-    subjects: Sequence[str] = ()
+    decided: Sequence[str] = ()
+    runs: Sequence[str] = ()
 
 
 Take = Callable[[AsyncConnection, Outbox, Sequence[InputRecord], datetime], Awaitable[Taken]]
@@ -137,17 +138,17 @@ async def take_answers(connection: AsyncConnection, outbox: Outbox, records: Seq
     for key in projection.unknown:
         letter = DeadLetter(source[key.demand], "there is no such order here; restore the newest backup, then replay it", "demand")
         condemned.append(Condemned(letter, key.merchant))
-    return Taken(condemned, [*projection.decided, *projection.runs])
+    return Taken(condemned, projection.decided, projection.runs)
 
 
 # ---------------------------------------------------------------- wiring
 
 
 class Feed:
-    """One topic taken by one consumer group. `after` is told of every committed batch."""
+    """One topic taken by one consumer group. `on_runs`: told when a committed batch has let bulk runs go on."""
 
-    def __init__(self, platform: Platform, topic: str, name: str, take: Take, after: Callable[[], None] = lambda: None) -> None:
-        self._platform, self._topic, self._take, self._after = platform, topic, take, after
+    def __init__(self, platform: Platform, topic: str, name: str, take: Take, on_runs: Callable[[], None] = lambda: None) -> None:
+        self._platform, self._topic, self._take, self._on_runs = platform, topic, take, on_runs
         group = f"earmark-orders-{name}"
         settings = platform.settings
         self.subscriber = Subscriber(settings.bootstrap, group, [topic], self.handle, self.condemn, session_ms=settings.group_session_ms)
@@ -156,21 +157,23 @@ class Feed:
         """Take a batch in one transaction. What somebody else did at the same moment is met by taking it again."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                await self._once(records)
+                taken = await self._once(records)
                 break
             except Exception as error:
                 if not (number_is_taken(error) or isinstance(error, Overtaken)) or attempt == _ATTEMPTS:
                     raise
         metrics.PROJECTED.labels(service=self._platform.service, topic=self._topic).inc(len(records))
-        self._after()
+        if taken.runs:
+            self._on_runs()
 
-    async def _once(self, records: Sequence[InputRecord]) -> None:
+    async def _once(self, records: Sequence[InputRecord]) -> Taken:
         platform = self._platform
         async with platform.engine.begin() as connection:
             now = await begin_batch(connection)
             taken = await self._take(connection, platform.outbox, records, now)
             await dead_letters.keep(connection, platform.outbox, taken.condemned, now)
-            await notify(connection, platform.decisions, *taken.subjects)
+            await notify(connection, platform.decisions, *taken.decided, *taken.runs)
+        return taken
 
     async def condemn(self, record: InputRecord, reason: str) -> None:
         """Keep a record that the database never takes as a dead letter."""
@@ -183,7 +186,7 @@ class Feed:
     async def replay(self, connection: AsyncConnection, record: InputRecord, now: datetime) -> Condemned | None:
         """Take a dead letter once more, in the transaction that settles it. Returns it with the new reason where it is refused again."""
         taken = await self._take(connection, self._platform.outbox, [record], now)
-        await notify(connection, self._platform.decisions, *taken.subjects)
+        await notify(connection, self._platform.decisions, *taken.decided, *taken.runs)
         return taken.condemned[0] if taken.condemned else None
 
 
@@ -195,11 +198,11 @@ class Feeds:
     answers: Feed
 
     @classmethod
-    def open(cls, platform: Platform, after_answers: Callable[[], None]) -> "Feeds":
+    def open(cls, platform: Platform, on_runs: Callable[[], None]) -> "Feeds":
         """Make them, subscribe to nothing."""
         return cls(
             Feed(platform, ORDER_INTAKE.name, "intake", take_intake),
-            Feed(platform, ALLOCATIONS.name, "projection", take_answers, after_answers),
+            Feed(platform, ALLOCATIONS.name, "projection", take_answers, on_runs),
         )
 
     async def run(self) -> None:
