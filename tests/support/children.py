@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ class Child:
     """One service in a process of its own. `url` is where it answers; `log` collects what it says."""
 
     name: str
-    process: ForkedService
+    process: ForkedService | subprocess.Popen[bytes]
     url: str
     log: Path
 
