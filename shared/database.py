@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,10 @@ class SchemaOlder(DatabaseError):
     """The database lacks migrations that this version needs. Run `earmark migrate`, then start again."""
 
 
+class CodeTooOld(DatabaseError):
+    """A newer version has migrated the database so that this one can not live with it. Stop it, install that version or a later one."""
+
+
 _AWAY = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError, PoolIsEmpty)
 
 
@@ -64,6 +69,7 @@ def server_settings(application: str, command_seconds: float = COMMAND_SECONDS) 
         "tcp_keepalives_interval": "2",
         "tcp_keepalives_count": "3",
         "search_path": "pg_catalog",
+        "earmark.revision": str(code_revision()),
         "timezone": "UTC",
         "jit": "off",
     }
@@ -206,6 +212,28 @@ def revisions(scripts: Path = MIGRATIONS) -> list[str]:
     if not found:
         raise DatabaseError(f"no migrations at {scripts}: this installation is not whole, install Earmark again")
     return found
+
+
+_OLDER_CODE = "EA001"
+"""The SQLSTATE with which migration 0016 refuses."""
+
+
+@contextmanager
+def older_code_refused() -> Iterator[None]:
+    """What the database refuses because this code is too old becomes CodeTooOld, in its words."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        if error.sqlstate != _OLDER_CODE:
+            raise
+        raise CodeTooOld(str(error)) from error
+
+
+@cache
+def code_revision() -> int:
+    """The newest migration that this code knows, which it says of itself at every connection: the database may refuse what is older than
+    it can live with."""
+    return int(revisions()[-1])
 
 
 def current_revision(connection: Connection) -> str | None:

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import monotonic
 
 import asyncpg
 
 from shared import database
+from shared.database import older_code_refused
 from shared.kafka import Copies, WorldChanged, check_world, create_topics, describe_world, partition_counts, wake_group_coordinator
 from shared.schemas.topics import TOPICS
 from shared.settings import Settings
@@ -43,12 +44,21 @@ async def describe_made(bootstrap: str, counts: dict[str, int]) -> dict[str, str
 
 
 async def check(settings: Settings) -> None:
-    """Refuse to start where Kafka, the settings and Postgres's memory differ. Raises WorldChanged."""
+    """Refuse to go on where Kafka, the settings and Postgres's memory differ, or where the database wants newer code. Raises WorldChanged
+    or CodeTooOld."""
     remembered = await _remembered(settings)
     if not remembered:
         raise WorldChanged("Nothing was prepared in this database yet. Run `earmark migrate`, then start again.")
     counts = partition_counts(settings.stock_partitions, settings.demand_partitions)
+    await _require_newer_code(settings)
     await _require_the_same(remembered, counts, settings)
+
+
+async def _require_newer_code(settings: Settings) -> None:
+    """The database refuses older code at every claim. Found here, it does not get so far as to keep partitions from others."""
+    async with _connection(settings) as connection:
+        with suppress(asyncpg.UndefinedFunctionError), older_code_refused():  # a schema before that is refused elsewhere
+            await connection.execute("SELECT platform.require_newer_code()")
 
 
 async def _require_the_same(remembered: dict[str, str], counts: dict[str, int], settings: Settings) -> None:

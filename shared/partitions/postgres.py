@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 from msgspec import structs
 
+from shared.database import older_code_refused
 from shared.partitions.framing import frame, unframe
 from shared.partitions.model import Batch, DeadLetter, OutboxRow, PartitionId, PartitionRow, Position
 from shared.partitions.ports import FORGET_AT_ONCE, FenceLost
@@ -89,16 +90,21 @@ class PostgresPartitionStore:
         self._transaction: Any = None  # asyncpg's own class is not exported with types
 
     async def claim(self, partition: PartitionId, owner: str) -> PartitionRow:
-        """See the port. Waits at most the connection's lock_timeout for a batch that the old owner has open, then ends that connection."""
+        """See the port. Waits at most the connection's lock_timeout for a batch that the old owner has open, then ends that connection.
+        Raises CodeTooOld."""
         try:
-            found = await self.connection.fetchrow(_CLAIM, *partition, owner)
+            found = await self._claimed(partition, owner)
         except asyncpg.LockNotAvailableError:
             await self.connection.execute(_END_OWNER, *partition)
-            found = await self.connection.fetchrow(_CLAIM, *partition, owner)
+            found = await self._claimed(partition, owner)
         assert found is not None
         self._partition = partition
         fields = dict(found) | {"positions": {topic: Position(**one) for topic, one in json.loads(found["positions"]).items()}}
         return PartitionRow(partition=partition, **fields)
+
+    async def _claimed(self, partition: PartitionId, owner: str) -> asyncpg.Record | None:
+        with older_code_refused():
+            return await self.connection.fetchrow(_CLAIM, *partition, owner)
 
     async def marks(self) -> dict[tuple[str, str], int]:
         """See the port."""

@@ -9,6 +9,7 @@ from datetime import timedelta
 import asyncpg
 from aiokafka.errors import KafkaError
 
+from shared.database import CodeTooOld
 from shared.kafka import SESSION_MS, KafkaUnreachable, WorldChanged
 from shared.log_writer import KafkaLogWriter
 from shared.partitions.ahead import OutputTails
@@ -52,8 +53,8 @@ class PartitionProcess:
         session_ms: int = SESSION_MS,
         keep: timedelta = timedelta(days=RETENTION_DAYS),
     ) -> None:
-        """`sides`: name to (lead topic, maker of the side over a connection). `check_world` raises WorldChanged. `keep`: how long
-        history is kept."""
+        """`sides`: name to (lead topic, maker of the side over a connection). `check_world` raises WorldChanged or CodeTooOld. `keep`: how
+        long history is kept."""
         self._sides = {name: maker for name, (_, maker) in sides.items()}
         self._counts = {name: counts[lead] for name, (lead, _) in sides.items()}
         self._check_world, self._world_check_seconds = check_world, world_check_seconds
@@ -107,7 +108,7 @@ class PartitionProcess:
             self._doubt.clear()
             try:
                 await self._look_at_world()
-            except WorldChanged as changed:
+            except (WorldChanged, CodeTooOld) as changed:
                 self._halt(str(changed))
             except (KafkaUnreachable, KafkaError, *STORE_ERRORS) as error:
                 logger.info("the world could not be looked at (%s: %s)", type(error).__name__, error)

@@ -13,6 +13,7 @@ from time import monotonic
 import asyncpg
 from aiokafka.errors import KafkaError
 
+from shared.database import CodeTooOld
 from shared.kafka import WorldChanged
 from shared.partitions.ahead import OutputTails, check_not_ahead
 from shared.partitions.housekeeping import IDLE_SECONDS, Housekeeping
@@ -93,7 +94,7 @@ class Worker:
             except Halted as halted:
                 self.halted = str(halted)
                 logger.error("%s", halted)
-            except WorldChanged as changed:
+            except (WorldChanged, CodeTooOld) as changed:
                 self.halted = str(changed)
                 self._world.on_change(str(changed))
             except DATA_ERRORS as error:

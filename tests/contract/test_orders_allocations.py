@@ -1,13 +1,13 @@
 """What the allocator said of an order: kept beside the order, read together with it."""
 
 import asyncio
-import shutil
 from pathlib import Path
 
 import pytest
 
-from shared.database import MIGRATIONS, hot_connection
+from shared.database import hot_connection
 from shared.migrations import migrate
+from tests.support.migrations import migrations_until
 from tests.support.orders_service import Orders, lines, orders_service
 
 pytestmark = pytest.mark.integration
@@ -69,9 +69,7 @@ async def test_a_run_waits_for_the_answer_to_what_it_has_asked(orders: Orders) -
 
 
 async def test_what_was_known_before_the_allocation_had_a_table_is_carried_over(empty_database: str, tmp_path: Path) -> None:
-    newer = [path.name for path in (MIGRATIONS / "versions").glob("[0-9]*.py") if path.name[:4] > BEFORE]
-    shutil.copytree(MIGRATIONS, tmp_path / "migrations", ignore=shutil.ignore_patterns(*newer))
-    assert await migrate(empty_database, scripts=tmp_path / "migrations") == BEFORE
+    assert await migrate(empty_database, scripts=migrations_until(BEFORE, tmp_path)) == BEFORE
     connection = await hot_connection(empty_database, "test")
     await connection.execute(OLD_ROWS)
     await connection.close()

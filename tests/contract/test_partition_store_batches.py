@@ -3,9 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
-import asyncpg
 import pytest
 
+from shared.database import hot_connection
 from shared.partitions.memory import MemoryPartitionStore
 from shared.partitions.model import PartitionId, Position
 from shared.partitions.postgres import PostgresPartitionStore
@@ -111,7 +111,7 @@ async def dead_reasons(store: Store) -> dict[int, str]:
 @pytest.mark.integration
 async def test_dead_letters_that_were_settled_long_ago_go_and_no_others(database: str) -> None:
     """In memory nobody settles them."""
-    connection = await asyncpg.connect(database)
+    connection = await hot_connection(database)
     store = PostgresPartitionStore(connection)
     row = await store.claim(PartitionId("demand", 2), "one")
     positions = {"earmark.orders": Position(9, 8, 1, "")}

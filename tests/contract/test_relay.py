@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import random
-import shutil
 import signal
 import sys
 from collections import defaultdict
@@ -18,7 +17,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.database import MIGRATIONS, dispose, engine
+from shared.database import dispose, engine
 from shared.migrations import migrate
 from shared.relay import MessageTooLarge, Outbox, Outgoing, Relay
 from shared.relay.outbox import NUMBERS, ROW_RECORDS, records_of
@@ -28,6 +27,7 @@ from shared.schemas.events import StockLevelChanged, WarehouseLevel
 from shared.schemas.topics import INVENTORY, STOCK_LEVELS
 from shared.schemas.wire import Envelope, Record, decode, encode, header_map, partition_of
 from tests.support.http_service import KAFKA_AWAY, settings_for
+from tests.support.migrations import migrations_until
 from tests.support.relay_process import PARTITIONS, SCHEMA, SHARDS, relay
 from tests.support.topic_reading import everything_on
 
@@ -320,9 +320,7 @@ async def test_what_one_transaction_says_in_one_shard_is_one_row_up_to_a_limit_a
 
 
 async def test_what_waits_in_an_outbox_of_the_old_form_keeps_its_content(empty_database: str, tmp_path: Path) -> None:
-    later = [script.name for script in (MIGRATIONS / "versions").glob("*.py") if script.name >= "0009"]
-    shutil.copytree(MIGRATIONS, tmp_path / "before", ignore=shutil.ignore_patterns("__pycache__", *later))
-    await migrate(empty_database, scripts=tmp_path / "before")
+    await migrate(empty_database, scripts=migrations_until("0008", tmp_path))
     told = _message("E1", 1)
     whole = encode(told.message, key=told.key, envelope=Envelope(SCHEMA, 7 * NUMBERS), time=NOW)
     headers = [[name, value.decode()] for name, value in whole.headers if name not in {"ce_id", "earmark_sequence"}]

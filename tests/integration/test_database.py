@@ -1,7 +1,6 @@
 """Migrations and time-outs on the real Postgres."""
 
 import asyncio
-import shutil
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -31,22 +30,11 @@ from shared.database import (
 )
 from shared.migrations import migrate
 from tests.support.http_service import KAFKA_AWAY, settings_for
+from tests.support.migrations import migrations_and_one_more
 
 pytestmark = pytest.mark.integration
 
-NEXT = """
-from alembic import op
-revision, down_revision, branch_labels, depends_on = "9999", "{head}", None, None
-def upgrade() -> None:
-    op.execute("CREATE TABLE public.half_done (n int); {sql}")
-"""
-
-
-def scripts_with(tmp_path: Path, head: str, sql: str) -> Path:
-    """A later version's migrations: ours and one more."""
-    shutil.copytree(MIGRATIONS, tmp_path / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "migrations" / "versions" / "9999_next.py").write_text(NEXT.format(head=head, sql=sql))
-    return tmp_path / "migrations"
+HALF_DONE = "CREATE TABLE public.half_done (n int)"
 
 
 async def revision_of(dsn: str) -> str | None:
@@ -80,7 +68,7 @@ def test_the_files_of_the_migrations_are_named_in_the_order_in_which_they_run(tm
 
 async def test_a_schema_that_is_newer_than_the_code_is_refused_by_migrate_and_served(database: str, tmp_path: Path) -> None:
     head = await migrate(database)
-    await migrate(database, scripts=scripts_with(tmp_path, head, "SELECT 1"))
+    await migrate(database, scripts=migrations_and_one_more(tmp_path, HALF_DONE))
     with pytest.raises(SchemaNewer, match=f"is at revision 9999, this version ends at {head}: install"):
         await migrate(database)
     pool = engine(settings_for(database, KAFKA_AWAY))
@@ -94,14 +82,14 @@ async def test_a_schema_that_is_older_than_the_code_is_refused_with_the_command_
         await require_schema(pool)
     head = await migrate(empty_database)
     with pytest.raises(SchemaOlder, match=f"at revision {head}, this version needs 9999"):
-        await require_schema(pool, scripts=scripts_with(tmp_path, head, "SELECT 1"))
+        await require_schema(pool, scripts=migrations_and_one_more(tmp_path, HALF_DONE))
     await dispose(pool)
 
 
 async def test_a_migration_that_fails_in_the_middle_leaves_the_database_as_it_was(database: str, tmp_path: Path) -> None:
     head = await migrate(database)
     with pytest.raises(Exception, match="division by zero"):
-        await migrate(database, scripts=scripts_with(tmp_path, head, "SELECT 1 / 0"))
+        await migrate(database, scripts=migrations_and_one_more(tmp_path, f"{HALF_DONE}; SELECT 1 / 0"))
     assert (await revision_of(database), await half_done(database)) == (head, False)
 
 

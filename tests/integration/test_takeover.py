@@ -2,19 +2,16 @@
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
 
-from shared.database import hot_connection
 from shared.settings import Settings
 from tests.support.allocator import Channel, channel
 from tests.support.careful_reader import CarefulReader, careful_reader
 from tests.support.children import Child, Children
 from tests.support.settling import prove, until_settled
+from tests.support.shares import EVERYTHING, HALF, connected, until_shared
 from tests.support.workload import Workload
 
 pytestmark = pytest.mark.integration
@@ -39,36 +36,6 @@ def pair(processes: Children, allocators: list[Child]) -> tuple[Child, Child]:
     return allocators[0], allocators[1]
 
 
-@asynccontextmanager
-async def _connected(world: Settings) -> AsyncIterator[asyncpg.Connection]:
-    connection = await hot_connection(world.dsn, "test")
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
-async def _shares(world: Settings) -> dict[str, Counter[str]]:
-    """Owner to how many partitions of each side are its own."""
-    async with _connected(world) as connection:
-        rows = await connection.fetch("SELECT owner, side, count(*)::integer AS number FROM allocator.state_partition GROUP BY 1, 2")
-    shares: dict[str, Counter[str]] = {}
-    for row in rows:
-        shares.setdefault(row["owner"], Counter())[row["side"]] = row["number"]
-    return shares
-
-
-async def _until_shared(world: Settings, wanted: dict[str, dict[str, int]], seconds: float) -> float:
-    """Wait until the partitions are owned like that; returns how long it took."""
-    began = time.monotonic()
-    found = await _shares(world)
-    while found != wanted:
-        assert time.monotonic() - began < seconds, f"after {seconds} s: {found}, should be {wanted}"
-        await asyncio.sleep(0.05)
-        found = await _shares(world)
-    return time.monotonic() - began
-
-
 async def _end(world: Settings, work: Workload, shop: Channel, reader: CarefulReader) -> None:
     """Bring the rest of the stock, let it settle, and hold everything to its promise."""
     await shop.say(*work.changes(), *work.rest_of_stock())
@@ -77,19 +44,15 @@ async def _end(world: Settings, work: Workload, shop: Channel, reader: CarefulRe
     assert work.unserved(reader) == []
 
 
-EVERYTHING = {"stock": 8, "demand": 8}
-HALF = {"stock": 4, "demand": 4}
-
-
 async def test_a_graceful_stop_hands_over_at_once_and_leaves_nothing_unpublished(world: Settings, pair: tuple[Child, Child]) -> None:
     leaving, staying = pair
     work = Workload("leave", count=60)
-    await _until_shared(world, {leaving.owner: HALF, staying.owner: HALF}, 10)
+    await until_shared(world, {leaving.owner: HALF, staying.owner: HALF}, 10)
     async with channel(world.bootstrap) as shop, careful_reader(world.bootstrap) as reader:
         await shop.say(*work.first_stock(), *work.orders(slice(30)))
         leaving.ask_to_stop()
         saying = asyncio.create_task(shop.say(*work.orders(slice(30, None))))
-        took = await _until_shared(world, {staying.owner: EVERYTHING}, HANDED_OVER_WITHIN_SECONDS)
+        took = await until_shared(world, {staying.owner: EVERYTHING}, HANDED_OVER_WITHIN_SECONDS)
         print(f"everything handed over {took:.1f} s after the wish")
         await asyncio.to_thread(leaving.ended)
         assert "Application shutdown complete" in leaving.said()
@@ -100,7 +63,7 @@ async def test_a_graceful_stop_hands_over_at_once_and_leaves_nothing_unpublished
 async def test_a_process_that_comes_back_from_a_freeze_writes_nothing_of_what_it_held(world: Settings, pair: tuple[Child, Child]) -> None:
     zombie, survivor = pair
     work = Workload("freeze", count=120)
-    await _until_shared(world, {zombie.owner: HALF, survivor.owner: HALF}, 10)
+    await until_shared(world, {zombie.owner: HALF, survivor.owner: HALF}, 10)
     async with channel(world.bootstrap) as shop, careful_reader(world.bootstrap) as reader:
         await shop.say(*work.first_stock(), *work.orders(slice(20)))
         saying = asyncio.create_task(shop.say(*work.orders(slice(20, None))))
@@ -108,21 +71,21 @@ async def test_a_process_that_comes_back_from_a_freeze_writes_nothing_of_what_it
         zombie.freeze()
         frozen_at = time.monotonic()
         await saying
-        took = await _until_shared(world, {survivor.owner: EVERYTHING}, TAKEN_WITHIN_SECONDS)
+        took = await until_shared(world, {survivor.owner: EVERYTHING}, TAKEN_WITHIN_SECONDS)
         print(f"everything taken over {took:.1f} s after the freeze")
         await asyncio.sleep(max(0.0, FROZEN_SECONDS - (time.monotonic() - frozen_at)))
-        async with _connected(world) as connection:
+        async with connected(world) as connection:
             before = await _batches_by_epoch(connection)
             rows = await connection.fetch("SELECT concat(side, '/', number) AS partition, epoch FROM allocator.state_partition")
             current = {row["partition"]: row["epoch"] for row in rows}
         zombie.thaw()
         await _end(world, work, shop, reader)
-        async with _connected(world) as connection:
+        async with connected(world) as connection:
             after = await _batches_by_epoch(connection)
         old = {key: count for key, count in after.items() if key[1] < current[key[0]]}
         assert old == {key: count for key, count in before.items() if key in old}, "it wrote a batch under an epoch that was over"
     await asyncio.to_thread(zombie.await_ready, 20)
-    await _until_shared(world, {zombie.owner: HALF, survivor.owner: HALF}, 20)
+    await until_shared(world, {zombie.owner: HALF, survivor.owner: HALF}, 20)
 
 
 async def _batches_by_epoch(connection: asyncpg.Connection) -> dict[tuple[str, int], int]:
@@ -135,12 +98,12 @@ async def _batches_by_epoch(connection: asyncpg.Connection) -> dict[tuple[str, i
 async def test_the_survivor_serves_everything_within_seconds_of_a_kill(world: Settings, pair: tuple[Child, Child]) -> None:
     doomed, survivor = pair
     work = Workload("kill", count=60)
-    await _until_shared(world, {doomed.owner: HALF, survivor.owner: HALF}, 10)
+    await until_shared(world, {doomed.owner: HALF, survivor.owner: HALF}, 10)
     async with channel(world.bootstrap) as shop, careful_reader(world.bootstrap) as reader:
         await shop.say(*work.first_stock(), *work.orders(slice(30)))
         doomed.kill()
         saying = asyncio.create_task(shop.say(*work.orders(slice(30, None))))
-        took = await _until_shared(world, {survivor.owner: EVERYTHING}, TAKEN_WITHIN_SECONDS)
+        took = await until_shared(world, {survivor.owner: EVERYTHING}, TAKEN_WITHIN_SECONDS)
         print(f"everything taken over {took:.1f} s after the kill")
         await saying
         await _end(world, work, shop, reader)

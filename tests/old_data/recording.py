@@ -28,7 +28,9 @@ SELECT format('%I.%I', n.nspname, c.relname) AS name, array_agg(a.attname::text 
    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'migrations')
  GROUP BY 1 ORDER BY 1
 """
-_SEQUENCES = "SELECT format('%I.%I', schemaname, sequencename) AS name, last_value FROM pg_sequences WHERE last_value IS NOT NULL ORDER BY 1"
+_SEQUENCES = (
+    "SELECT format('%I.%I', schemaname, sequencename) AS name, last_value FROM pg_sequences WHERE last_value IS NOT NULL ORDER BY 1"
+)
 _OTHERS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
 
@@ -53,8 +55,8 @@ class OldRecord(msgspec.Struct, frozen=True):
 
 
 class Recording(msgspec.Struct, frozen=True):
-    """What one release left behind. `revision`: of its schema. `sequences`: name to the last number given. `api_key`: one of its keys, under
-    `PEPPER` of `tests.old_data.scenes`."""
+    """What one release left behind. `revision`: of its schema. `sequences`: name to the last number given. `api_key`: one of its keys,
+    under `PEPPER` of `tests.old_data.scenes`."""
 
     commit: str
     revision: str

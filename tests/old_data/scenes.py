@@ -23,9 +23,10 @@ from tests.support.shop import Shop, shop
 PEPPER = "a pepper that only recordings have, long"
 OPENED = datetime(2026, 11, 20, 9, tzinfo=UTC)
 MAIN, BIN = "MAIN", "A-1"
+UNREADABLE = b"{nobody can read this"
 SHELVES = {"CUP": 400, "POT": 3, "PAN": 10}
 SKUS = (*SHELVES, "LID")
-RESTOCK = {sku: 1_000 for sku in SKUS}
+RESTOCK = dict.fromkeys(SKUS, 1_000)
 LATE, UNHEARD = range(40), range(12)
 """Orders that the allocator was serving when it was killed, and orders that no Kafka had heard of."""
 
@@ -39,19 +40,21 @@ ENDS = {
     **{f"unheard-{number}": "allocated" for number in UNHEARD},
 }
 AT_REST = {
-    "whole": "allocated", "part": "partially_allocated", "waiting": "could_not_allocate", "all-or-nothing": "could_not_allocate",
-    "edited": "allocated", "over": "overallocated", "chained": "allocated", "stopped": "allocated", "bulk": "allocated", "channel": "allocated",
-    "canceled": "unallocated", "unwanted": "unallocated", "deallocated": "unallocated", "picking": "allocated",
-    "channel-canceled": "unallocated", "split": "allocated", "split-rest": "could_not_allocate",
-}  # fmt: skip
+    **dict.fromkeys(("whole", "edited", "chained", "stopped", "picking", "bulk", "channel", "split"), "allocated"),
+    **dict.fromkeys(("waiting", "all-or-nothing", "split-rest"), "could_not_allocate"),
+    **dict.fromkeys(("canceled", "unwanted", "deallocated", "channel-canceled"), "unallocated"),
+    "part": "partially_allocated",
+    "over": "overallocated",
+}
 """Where orders stand before anything is cut off; what was shipped holds nothing any more."""
 
 
 class Caller:
     """Commands with a key each, every one of which must be taken."""
 
-    def __init__(self, orders: Shop, inventory: Shop) -> None:
-        self.orders, self._inventory = orders, inventory
+    def __init__(self, orders: Shop, inventory: Shop, name: str) -> None:
+        """`name`: of those keys; under one that is known, the answer of then would be given."""
+        self.orders, self._inventory, self._name = orders, inventory, name
         self._keys = itertools.count(1)
 
     async def order(self, number: str, lines: dict[str, int], **more: Any) -> None:
@@ -87,7 +90,7 @@ class Caller:
             await self.orders.until(number, status)
 
     async def _said(self, service: Shop, method: str, path: str, body: Any) -> None:
-        answer = await service.command(method, path, f"scene-{next(self._keys)}", body)
+        answer = await service.command(method, path, f"{self._name}-{next(self._keys)}", body)
         assert answer.status_code in {httpx.codes.OK, httpx.codes.CREATED, httpx.codes.ACCEPTED}, f"{path}: {answer.text}"
 
 
@@ -99,7 +102,7 @@ async def play(release: Release, stack: LocalStack, key: str) -> None:
     """Run the release through all scenes; at the end none of its processes lives, and Kafka does."""
     allocator, orders, inventory = (release.start(kind).await_ready() for kind in ("allocator", "orders", "inventory"))
     async with shop(orders, key) as seller, shop(inventory, key) as keeper:
-        caller = Caller(seller, keeper)
+        caller = Caller(seller, keeper, "scene")
         await _at_rest(caller, release.settings.bootstrap)
         allocator.kill()
         await _cut_off(caller, release)
@@ -153,7 +156,7 @@ async def _by_kafka(bootstrap: str) -> None:
             record = encode(order, key=number, envelope=Envelope("web-shop", version), time=OPENED)
             await said.say_bytes(ORDER_INTAKE.name, 0, record.value, record.key, record.headers)
         for topic in (ORDER_INTAKE, INVENTORY):
-            await said.say_bytes(topic.name, 0, b"{nobody can read this", b"nobody")
+            await said.say_bytes(topic.name, 0, UNREADABLE, b"nobody")
 
 
 async def _cut_off(caller: Caller, release: Release) -> None:

@@ -20,6 +20,7 @@ from shared.settings import Settings
 
 START_SECONDS = 60
 STOP_SECONDS = 25
+OURS = "services.console.fork_server"
 
 
 @dataclass
@@ -103,10 +104,11 @@ class Child:
 
 
 @cache
-def _fork_server(seconds_ahead: int) -> ForkServer:
-    """One for all tests of this process: most of what a service takes to start is its imports. One more for every wrong clock."""
+def _fork_server(code: str, seconds_ahead: int) -> ForkServer:
+    """One for all tests of this process: most of what a service takes to start is its imports. One more for every wrong clock, and for
+    other code."""
     if not seconds_ahead:
-        return ForkServer(os.environ)
+        return ForkServer(os.environ, code)
     return ForkServer(os.environ | {"SECONDS_AHEAD": str(seconds_ahead)}, "tests.support.skewed_fork_server")
 
 
@@ -120,13 +122,15 @@ class Children:
     _deathwatch: Deathwatch = field(default_factory=Deathwatch)
     _started: list[Child] = field(default_factory=list)
 
-    def start(self, kind: str, *, crash: str = "", seconds_ahead: int = 0, **settings: object) -> Child:
+    def start(self, kind: str, *, crash: str = "", seconds_ahead: int = 0, code: str = OURS, **settings: object) -> Child:
         """Start one `orders`, `inventory` or `allocator`, on a port of its own. `crash`: `name:n` of a crash point. `seconds_ahead`: how
-        wrong its wall clock is. Does not wait."""
+        wrong its wall clock is. `code`: the fork server whose code it runs. Does not wait."""
         (port,) = free_ports(1)
         name = f"{kind}-{len(self._started)}"
         log = self.folder / f"{name}.log"
-        process = _fork_server(seconds_ahead).start(kind, str(log), self._environment({f"{kind}_port": port, "crash": crash, **settings}))
+        process = _fork_server(code, seconds_ahead).start(
+            kind, str(log), self._environment({f"{kind}_port": port, "crash": crash, **settings})
+        )
         child = Child(name, process, f"http://127.0.0.1:{port}", log)
         self._deathwatch.watch(name, identity_of(process.pid), signal.SIGKILL)
         self._started.append(child)

@@ -11,8 +11,8 @@ from shared.schemas.topics import BY_NAME
 WAIT_SECONDS = 30
 
 
-async def recreate(bootstrap: str, stock_partitions: int = 8, demand_partitions: int = 8) -> None:
-    """Delete every topic of ours with its records and make all of them again, empty."""
+async def remove(bootstrap: str) -> None:
+    """Delete every topic of ours with its records."""
     async with admin(bootstrap) as client:
         known = [name for name in await client.list_topics() if name in BY_NAME]
         if known:
@@ -20,6 +20,11 @@ async def recreate(bootstrap: str, stock_partitions: int = 8, demand_partitions:
         async with asyncio.timeout(WAIT_SECONDS):
             while any(name in BY_NAME for name in await client.list_topics()):
                 await asyncio.sleep(0.05)
+
+
+async def recreate(bootstrap: str, stock_partitions: int = 8, demand_partitions: int = 8) -> None:
+    """Delete every topic of ours with its records and make all of them again, empty."""
+    await remove(bootstrap)
     counts = partition_counts(stock_partitions, demand_partitions)
     await create_topics(bootstrap, counts, ONE_COPY)
     await await_leaders(bootstrap, counts)

@@ -1,0 +1,78 @@
+"""A rolling restart: processes of this release and of the next serve side by side, and take partitions from each other, to and fro."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from shared.migrations import migrate
+from shared.partitions.partition import CODE_VERSION
+from shared.schemas.topics import OUTCOMES, RESERVATIONS
+from shared.schemas.wire import header_map
+from shared.settings import Settings
+from tests.support import next_release
+from tests.support.allocator import channel
+from tests.support.careful_reader import careful_reader
+from tests.support.children import OURS, Child, Children
+from tests.support.migrations import NEXT, migrations_and_one_more
+from tests.support.settling import prove, until_settled
+from tests.support.shares import HALF, connected, until_shared
+from tests.support.topic_reading import everything_on
+from tests.support.workload import Workload
+
+pytestmark = pytest.mark.integration
+
+EXPANDED = """
+ALTER TABLE allocator.state_partition ADD COLUMN served_by text;
+ALTER TABLE allocator.reservation ADD COLUMN note text NOT NULL DEFAULT '';
+ALTER TABLE allocator.demand ADD COLUMN note text NOT NULL DEFAULT '';
+"""
+"""What the next release may add while this one runs."""
+WITHIN_SECONDS = 15
+SAID_AT_ONCE = 20
+
+
+async def test_orders_flow_while_this_release_gives_way_to_the_next_and_comes_back(
+    world: Settings, processes: Children, tmp_path: Path
+) -> None:
+    work = Workload("roll", count=4 * SAID_AT_ONCE)
+    shares = [slice(start, start + SAID_AT_ONCE) for start in range(0, work.count, SAID_AT_ONCE)]
+    pair = [processes.start("allocator"), processes.start("allocator")]
+    await _until_halved(world, pair)
+    async with channel(world.bootstrap) as shop, careful_reader(world.bootstrap) as reader:
+        await shop.say(*work.first_stock(), *work.orders(shares[0]))
+        assert await migrate(world.dsn, scripts=migrations_and_one_more(tmp_path, EXPANDED)) == NEXT
+        for share, code in zip(shares[1:], (next_release.MODULE, next_release.MODULE, OURS), strict=True):
+            saying = asyncio.create_task(shop.say(*work.orders(share)))
+            leaving, coming = pair[0], processes.start("allocator", code=code)
+            await asyncio.to_thread(coming.await_ready)
+            leaving.ask_to_stop()
+            pair = [pair[1], coming]
+            await _until_halved(world, pair)
+            await saying
+        await shop.say(*work.changes(), *work.rest_of_stock())
+        await until_settled(world.dsn, reader)
+        await prove(world.dsn, reader)
+        assert work.unserved(reader) == []
+    await _expect_both_to_have_served(world)
+
+
+async def _until_halved(world: Settings, pair: list[Child]) -> None:
+    """The group of Kafka hands over, and both have claimed what is theirs."""
+    await until_shared(world, {child.owner: HALF for child in pair}, WITHIN_SECONDS)
+    for child in pair:
+        assert child.troubles() == []
+
+
+async def _expect_both_to_have_served(world: Settings) -> None:
+    """The next release's partitions came back to this one, which read what that had written."""
+    async with connected(world) as connection:
+        rows = await connection.fetch("SELECT side, number, code_version FROM allocator.batch ORDER BY side, number, batch_no")
+    versions: dict[tuple[str, int], list[str]] = {}
+    for row in rows:
+        versions.setdefault((row["side"], row["number"]), []).append(row["code_version"])
+    orders = [list(dict.fromkeys(reversed(served))) for served in versions.values()]
+    assert [CODE_VERSION, next_release.VERSION] in orders, "a partition that the next release served, and then this one again"
+    assert [next_release.VERSION, CODE_VERSION] in orders
+    told = await everything_on(world.bootstrap, RESERVATIONS.name, OUTCOMES.name)
+    assert {header_map(one.headers).get(next_release.HEADER) for one in told} == {None, next_release.VERSION}
