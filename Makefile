@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down clean test check static style types parallel alone simulate flaws chaos crash-points fuzz coverage bench growth soak acceptance docs lock distclean
+.PHONY: help demo up down clean test check static style types parallel alone simulate flaws chaos crash-points fuzz coverage bench growth soak acceptance record-release docs lock distclean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -124,6 +124,9 @@ acceptance: $(STAMP) ## run every test that proves an acceptance behaviour, list
 	@$(BIN)/python -m tests.acceptance $(RESULTS) $(ARGS)
 
 # ------------------------------------------------------------------------------ generated files
+
+record-release: $(STAMP) ## run a release and keep what it leaves behind, for the tests of old data: make record-release COMMIT=29af3b6
+	@$(BIN)/python -m tests.old_data $(COMMIT)
 
 docs: $(STAMP) ## write docs/schemas and docs/asyncapi.json from the code
 	@$(BIN)/python deploy/generate_docs.py

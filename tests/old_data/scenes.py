@@ -25,23 +25,23 @@ OPENED = datetime(2026, 11, 20, 9, tzinfo=UTC)
 MAIN, BIN = "MAIN", "A-1"
 UNREADABLE = b"{nobody can read this"
 SHELVES = {"CUP": 400, "POT": 3, "PAN": 10}
-SKUS = (*SHELVES, "LID")
+SKUS = (*SHELVES, "LID", "JAR")
 RESTOCK = dict.fromkeys(SKUS, 1_000)
+SLEEPERS = tuple(f"sleeper-{number}" for number in range(3))
+"""All or nothing; what they lack arrives when nobody serves."""
 LATE, UNHEARD = range(40), range(12)
 """Orders that the allocator was serving when it was killed, and orders that no Kafka had heard of."""
 
 ENDS = {
     **dict.fromkeys(("whole", "part", "waiting", "all-or-nothing", "edited", "over", "chained", "stopped", "bulk", "channel"), "allocated"),
+    **dict.fromkeys((*SLEEPERS, "woken", "picking", "split", "split-rest"), "allocated"),
     **dict.fromkeys(("canceled", "unwanted", "deallocated", "shipped", "channel-canceled"), "unallocated"),
-    "picking": "allocated",
-    "split": "allocated",
-    "split-rest": "allocated",
     **{f"late-{number}": "unallocated" if number % 8 == 5 else "allocated" for number in LATE},
     **{f"unheard-{number}": "allocated" for number in UNHEARD},
 }
 AT_REST = {
-    **dict.fromkeys(("whole", "edited", "chained", "stopped", "picking", "bulk", "channel", "split"), "allocated"),
-    **dict.fromkeys(("waiting", "all-or-nothing", "split-rest"), "could_not_allocate"),
+    **dict.fromkeys(("whole", "edited", "chained", "stopped", "picking", "bulk", "channel", "split", "woken"), "allocated"),
+    **dict.fromkeys((*SLEEPERS, "waiting", "all-or-nothing", "split-rest"), "could_not_allocate"),
     **dict.fromkeys(("canceled", "unwanted", "deallocated", "channel-canceled"), "unallocated"),
     "part": "partially_allocated",
     "over": "overallocated",
@@ -127,6 +127,12 @@ async def _at_rest(caller: Caller, bootstrap: str) -> None:
     await caller.until(dict.fromkeys(("whole", "canceled", "edited", "chained", "over", "deallocated", "shipped", "picking"), "allocated"))
     await caller.order("split", {"CUP": 1, "LID": 1})
     await caller.until({"split": "partially_allocated"})
+    await caller.order("woken", {"CUP": 1, "JAR": 2}, fill="all_or_nothing")
+    await caller.until({"woken": "could_not_allocate"})
+    await caller.receive({"JAR": 2})
+    await caller.until({"woken": "allocated"})
+    for number in SLEEPERS:
+        await caller.order(number, {"CUP": 1, "JAR": 1}, fill="all_or_nothing")
     await caller.order("part", {"POT": 5})
     await caller.order("waiting", {"LID": 2})
     await caller.order("all-or-nothing", {"CUP": 2, "LID": 1}, fill="all_or_nothing")
@@ -164,6 +170,7 @@ async def _cut_off(caller: Caller, release: Release) -> None:
     for number in LATE:
         lines = {("CUP", "POT", "LID", "PAN")[number % 4]: 1 + number % 3, "CUP": 2}
         await caller.order(f"late-{number}", lines, **({"fill": "all_or_nothing"} if number % 3 == 0 else {}))
+    await caller.receive({"JAR": len(SLEEPERS)})
     for crash in ("committed:30", "committed:12"):
         armed = release.start("allocator", crash)
         await asyncio.to_thread(armed.ended, 60)
