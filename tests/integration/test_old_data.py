@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
 import pytest
 from pydantic import SecretStr
 
+from services.allocator.core.policy import Timing
 from services.console.settled import prove as everything_proved
 from services.console.verify_log import verify_log
 from shared.database import hot_connection
@@ -16,9 +18,9 @@ from shared.migrations import migrate
 from shared.settings import Settings
 from shared.world import prepare
 from tests.old_data.recording import Recording, put_back_rows, put_back_topics, read, recordings
-from tests.old_data.scenes import ENDS, PEPPER, RESTOCK, Caller
+from tests.old_data.scenes import ENDS, PEPPER, RESTOCK, SLEEPERS, Caller
 from tests.support import topics
-from tests.support.allocator import settings_for
+from tests.support.allocator import allocator, settings_for
 from tests.support.careful_reader import careful_reader
 from tests.support.children import children
 from tests.support.migrations import migrations_until
@@ -30,6 +32,8 @@ pytestmark = pytest.mark.integration
 RELEASES = recordings()
 FOR_EVER_DAYS = 36_500
 """Recordings grow older than what ended is kept: their ends are looked at here."""
+SHORT_PAUSE = timedelta(seconds=0.2)
+"""Every attempt that was under way then has outlived its deadline; nobody runs beside it, to whom a long pause would give room."""
 
 
 @pytest.fixture(params=RELEASES)
@@ -60,13 +64,15 @@ async def _same_cluster(bootstrap: str, dsn: str) -> None:
 
 
 async def test_what_a_former_release_left_behind_is_finished_by_todays_code(
-    recording: Recording, restored: Settings, tmp_path: Path
+    recording: Recording, restored: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Timing, "pause_after", lambda timing, expiries: SHORT_PAUSE)
     await prepare(restored)
     with children(restored, tmp_path / "logs", keep_days=str(FOR_EVER_DAYS)) as started:
-        services = [started.start(kind) for kind in ("allocator", "orders", "inventory")]
-        _, orders, inventory = [await asyncio.to_thread(child.await_ready) for child in services]
+        services = [started.start(kind) for kind in ("orders", "inventory")]
+        orders, inventory = [await asyncio.to_thread(child.await_ready) for child in services]
         async with (
+            allocator(restored),
             careful_reader(restored.bootstrap) as reader,
             shop(orders, recording.api_key) as seller,
             shop(inventory, recording.api_key) as keeper,
@@ -74,6 +80,7 @@ async def test_what_a_former_release_left_behind_is_finished_by_todays_code(
             caller = Caller(seller, keeper, "today")
             await until_settled(restored.dsn, reader)
             await caller.until(dict.fromkeys(("waiting", "all-or-nothing"), "could_not_allocate"))
+            await caller.until(dict.fromkeys(SLEEPERS, "allocated"))
             await caller.receive(RESTOCK)
             await caller.order("new", {"CUP": 1, "LID": 1}, fill="all_or_nothing")
             await caller.until({**ENDS, "new": "allocated"})
