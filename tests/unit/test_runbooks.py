@@ -13,7 +13,7 @@ LINK = re.compile(r"docs/runbooks\.md#([a-z-]*)")
 
 def _texts() -> Iterator[tuple[Path, str]]:
     """Every literal text of the product, parts of f-strings too."""
-    for path in [*(ROOT / "shared").rglob("*.py"), *(ROOT / "services").rglob("*.py")]:
+    for path in [path for room in ("shared", "services", "deploy") for path in (ROOT / room).rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 yield path.relative_to(ROOT), node.value
