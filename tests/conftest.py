@@ -45,6 +45,7 @@ LONG = (
     "test_crash_points",
     "test_world_checks",
     "test_repeats",
+    "test_old_data",
 )
 """Begun first, the longest tests foremost: at the end, when one worker has nothing left, the other has little to do."""
 

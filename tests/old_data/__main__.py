@@ -46,4 +46,4 @@ async def _record(name: str, code: Path, scratch: Path) -> Recording:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1]) if len(sys.argv) == 2 else sys.exit(__doc__)

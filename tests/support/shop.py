@@ -51,12 +51,16 @@ class Shop:
         found: dict[str, Any] | None = None
         try:
             async with asyncio.timeout(seconds):
-                while found is None or found["allocation_status"] != allocation_status or found["pending"]:
-                    found = await self.order(number)
+                while not _rests(found := await self.order(number), allocation_status):
                     await asyncio.sleep(PAUSE_SECONDS)
         except TimeoutError:
             raise AssertionError(f"{number} is not {allocation_status} within {seconds} s: {found}") from None
+        assert found is not None, "it rests"
         return found
+
+
+def _rests(order: dict[str, Any] | None, allocation_status: str) -> bool:
+    return order is not None and order["allocation_status"] == allocation_status and not order["pending"]
 
 
 @asynccontextmanager
