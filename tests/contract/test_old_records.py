@@ -4,9 +4,10 @@ from collections import defaultdict
 
 import pytest
 
+from shared.partitions.model import InputRecord
 from shared.schemas import topics, wire
 from shared.schemas.wire import BadRecord, decode, header_map
-from tests.old_data.recording import OldRecord, Recording, gaps, read, recordings
+from tests.old_data.recording import Recording, gaps, read, recordings
 from tests.old_data.scenes import UNREADABLE
 
 RELEASES = recordings()
@@ -24,7 +25,7 @@ def recording(request: pytest.FixtureRequest) -> Recording:
 
 def test_every_record_of_a_former_release_is_read_and_every_kind_is_among_them(recording: Recording) -> None:
     kinds: dict[str, set[str]] = defaultdict(set)
-    refused: list[OldRecord] = []
+    refused: list[InputRecord] = []
     for one in recording.records:
         try:
             kinds[one.topic] |= {message.type for message in decode(one.value, header_map(one.headers), EVERY)}

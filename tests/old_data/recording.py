@@ -14,6 +14,8 @@ from aiokafka.admin import NewTopic
 
 from shared.database import current_revision, dispose, engine
 from shared.kafka import admin, describe_world, producer_settings, stop_client
+from shared.partitions.model import InputRecord
+from shared.partitions.reader import input_record
 from shared.schemas.topics import TOPICS
 from shared.settings import Settings
 from tests.support.topic_reading import everything_on
@@ -42,18 +44,6 @@ class Table(msgspec.Struct, frozen=True):
     rows: bytes
 
 
-class OldRecord(msgspec.Struct, frozen=True):
-    """A record where it lay."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes]]
-
-
 class Recording(msgspec.Struct, frozen=True):
     """What one release left behind. `revision`: of its schema. `sequences`: name to the last number given. `api_key`: one of its keys,
     under `PEPPER` of `tests.old_data.scenes`."""
@@ -64,7 +54,7 @@ class Recording(msgspec.Struct, frozen=True):
     tables: list[Table]
     sequences: dict[str, int]
     partitions: dict[str, int]
-    records: list[OldRecord]
+    records: list[InputRecord]
 
     def rows(self, table: str) -> list[dict[str, str]]:
         """The rows of a table, every value as COPY spells it."""
@@ -103,9 +93,8 @@ async def take(settings: Settings, commit: str, api_key: str) -> Recording:
     assert revision is not None, "migrated"
     counts = await _partitions(settings.bootstrap)
     found = await everything_on(settings.bootstrap, *counts, partitions=max(counts.values()))
-    records = [OldRecord(one.topic, one.partition, one.offset, one.timestamp, one.key, one.value, list(one.headers)) for one in found]
     tables, sequences = await _database(settings.dsn)
-    return Recording(commit, revision, api_key, tables, sequences, counts, sorted(records, key=_place))
+    return Recording(commit, revision, api_key, tables, sequences, counts, sorted(map(input_record, found), key=_place))
 
 
 async def _partitions(bootstrap: str) -> dict[str, int]:
@@ -130,7 +119,7 @@ async def _copied(connection: asyncpg.Connection, name: str, columns: list[str])
     return Table(name, columns, rows.getvalue())
 
 
-def _place(record: OldRecord) -> tuple[str, int, int]:
+def _place(record: InputRecord) -> tuple[str, int, int]:
     return record.topic, record.partition, record.offset
 
 
@@ -155,8 +144,8 @@ async def put_back_topics(recording: Recording, bootstrap: str) -> None:
         await stop_client(producer)
 
 
-async def _send(producer: Any, one: OldRecord) -> Any:
-    return await producer.send(one.topic, one.value, one.key, one.partition, one.timestamp_ms, one.headers)
+async def _send(producer: Any, one: InputRecord) -> Any:
+    return await producer.send(one.topic, one.value, one.key, one.partition, one.timestamp_ms, list(one.headers))
 
 
 async def put_back_rows(recording: Recording, dsn: str) -> None:
