@@ -28,9 +28,9 @@ from services.allocator.store.stock import PostgresStockStorage
 from services.allocator.waiting_lines import WaitingLines
 from shared import database, world
 from shared.kafka import partition_counts
+from shared.partitions.link import Link
 from shared.partitions.partition import CODE_VERSION, Limits
 from shared.partitions.ports import Side
-from shared.partitions.postgres import PostgresPartitionStore
 from shared.partitions.process import PartitionProcess
 from shared.schemas.topics import OUTCOMES, RESERVATIONS
 from shared.schemas.values import DemandKind
@@ -45,11 +45,11 @@ def partition_process(settings: Settings, sides: tuple[str, ...] = ("stock", "de
     policy = policy_of(settings)
     keep = timedelta(days=settings.keep_days)
 
-    def stock(connection: asyncpg.Connection, _: PostgresPartitionStore) -> Side:
-        return StockSide(PostgresStockStorage(connection), StockSettings(keep=keep))
+    def stock(link: Link) -> Side:
+        return StockSide(PostgresStockStorage(link), StockSettings(keep=keep))
 
-    def demand(connection: asyncpg.Connection, _: PostgresPartitionStore) -> Side:
-        return DemandSide(PostgresDemandStorage(connection), DemandSettings(policy=policy, keep=keep))
+    def demand(link: Link) -> Side:
+        return DemandSide(PostgresDemandStorage(link), DemandSettings(policy=policy, keep=keep))
 
     makers = {"stock": (RESERVATIONS.name, stock), "demand": (OUTCOMES.name, demand)}
     return PartitionProcess(

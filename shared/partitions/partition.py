@@ -125,6 +125,11 @@ class StatePartition:
         return bool(self._waiting)
 
     @property
+    def waiting_messages(self) -> int:
+        """How many messages the records hold that wait."""
+        return self._waiting_messages
+
+    @property
     def has_room(self) -> bool:
         """Whether more records should be read now."""
         return max(len(self._waiting), self._waiting_messages) < 2 * self._limits.messages and self.backlog < self._limits.backlog

@@ -9,7 +9,9 @@ import asyncpg
 from msgspec import structs
 
 from shared.database import older_code_refused
+from shared.partitions.batch_sql import FENCE, FINISH, Fence, Finish
 from shared.partitions.framing import frame, unframe
+from shared.partitions.link import Link
 from shared.partitions.model import Batch, DeadLetter, OutboxRow, PartitionId, PartitionRow, Position
 from shared.partitions.ports import FORGET_AT_ONCE, FenceLost
 
@@ -21,32 +23,13 @@ RETURNING incarnation, epoch, owner, batch_no, logical_time, positions, out_sequ
 """
 _END_OWNER = """
 SELECT pg_terminate_backend(a.pid, 2000)
-  FROM allocator.state_partition p JOIN pg_stat_activity a ON a.pid = p.owner_backend
- WHERE p.side = $1 AND p.number = $2 AND a.datname = current_database() AND a.backend_start <= p.claimed_at AND a.pid <> pg_backend_pid()
+  FROM allocator.state_partition p
+  JOIN pg_stat_activity a ON a.backend_xid = p.xmax OR (a.pid = p.owner_backend AND a.backend_start <= p.claimed_at)
+ WHERE p.side = $1 AND p.number = $2 AND a.datname = current_database() AND a.pid <> pg_backend_pid()
 """
-"""Its process may have been frozen inside a batch. Postgres does not give up on that where the client stopped between the messages of
-one statement (asyncpg flushes after Parse): neither statement_timeout nor idle_in_transaction_session_timeout ends it."""
-_ADVANCE = """
-UPDATE allocator.state_partition
-   SET batch_no = batch_no + 1, positions = $5, published_sequence = greatest(published_sequence, $6),
-       logical_time = greatest(logical_time, clock_timestamp())
- WHERE side = $1 AND number = $2 AND epoch = $3 AND batch_no = $4
-RETURNING logical_time
-"""
-_FINISH = """
-WITH moved AS (UPDATE allocator.state_partition SET out_sequence = $9 WHERE side = $1 AND number = $2),
-     told AS (
-        INSERT INTO allocator.outbox (side, number, batch_no, topic, destination, first_sequence, last_sequence, records)
-        SELECT $1, $2, $3, * FROM unnest($12::text[], $13::integer[], $14::bigint[], $15::bigint[], $16::bytea[])),
-     read AS (
-        INSERT INTO allocator.high_water_mark AS m (side, number, topic, source, sequence)
-        SELECT $1, $2, * FROM unnest($17::text[], $18::text[], $19::bigint[])
-            ON CONFLICT (side, number, topic, source) DO UPDATE SET sequence = excluded.sequence WHERE m.sequence < excluded.sequence)
-INSERT INTO allocator.batch
-       (side, number, batch_no, epoch, token, logical_time, offsets, first_sequence, last_sequence, rules_hash, code_version)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-"""
-"""All in one statement: for a batch of a few messages a round trip costs as much as what it asks for."""
+"""Whoever holds the row, by the transaction that has changed it, and whoever claimed it last. Its process may have been frozen inside a
+batch. Postgres does not give up on that where the client stopped between the messages of one statement (asyncpg flushes after Parse):
+neither statement_timeout nor idle_in_transaction_session_timeout ends it."""
 _DEAD = """
 INSERT INTO allocator.dead_letter (topic, partition, record_offset, written_at, key, value, headers, field, reason)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING
@@ -85,9 +68,8 @@ class PostgresPartitionStore:
     """See `shared.partitions.ports.PartitionStore`. Not safe for two tasks at once: one state partition, one connection, one task."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
-        self.connection = connection
+        self.connection, self.link = connection, Link(connection)
         self._partition = PartitionId("", -1)
-        self._transaction: Any = None  # asyncpg's own class is not exported with types
 
     async def claim(self, partition: PartitionId, owner: str) -> PartitionRow:
         """See the port. Waits at most the connection's lock_timeout for a batch that the old owner has open, then ends that connection.
@@ -118,30 +100,23 @@ class PostgresPartitionStore:
 
     async def begin(self) -> None:
         """See the port."""
-        self._transaction = self.connection.transaction()
-        await self._transaction.start()
+        await self.link.through.begin()
 
     async def commit(self) -> None:
         """See the port. An error leaves it open whether it took effect: claim again and read."""
-        transaction, self._transaction = self._transaction, None
-        await transaction.commit()
+        await self.link.through.commit()
 
     async def rollback(self) -> None:
         """See the port."""
-        transaction, self._transaction = self._transaction, None
-        if transaction is None or self.connection.is_closed():
-            return
-        try:
-            await transaction.rollback()
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
-            self.connection.terminate()
+        await self.link.through.rollback()
 
     async def advance(self, epoch: int, batch_no: int, positions: Mapping[str, Position], published_sequence: int) -> datetime:
         """See the port."""
         stored = json.dumps({topic: structs.asdict(position) for topic, position in positions.items()})
-        now: datetime | None = await self.connection.fetchval(_ADVANCE, *self._partition, epoch, batch_no, stored, published_sequence)
-        if now is None:
+        passed = await self.link.through.fetch(FENCE, [Fence(*self._partition, epoch, batch_no, stored, published_sequence)])
+        if not passed:
             raise FenceLost(f"{self._partition}: expected epoch {epoch} and batch {batch_no}")
+        now: datetime = passed[0]["logical_time"]
         return now.astimezone(UTC)
 
     async def finish(
@@ -150,12 +125,9 @@ class PostgresPartitionStore:
         """See the port. One statement, and one more where there are dead letters."""
         told = [(row.topic, row.destination, row.first_sequence, row.last_sequence, frame(row.records)) for row in outbox]
         read = [(topic, source, sequence) for (topic, source), sequence in marks.items()]
-        await self.connection.execute(
-            _FINISH, *self._partition, batch.batch_no, batch.epoch, batch.token, batch.logical_time, json.dumps(batch.offsets),
-            batch.first_sequence, batch.last_sequence, batch.rules_hash, batch.code_version, *_columns(told, 5), *_columns(read, 3),
-        )  # fmt: skip
+        await self.link.through.write(FINISH, [Finish(self._partition, batch, told, read)])
         if dead:
-            await self.connection.executemany(_DEAD, [_dead_row(letter) for letter in dead])
+            await self.link.through.serially(lambda connection: connection.executemany(_DEAD, list(map(_dead_row, dead))))
 
     async def unpublished(self, after_sequence: int) -> list[OutboxRow]:
         """See the port."""
@@ -185,11 +157,6 @@ class PostgresPartitionStore:
         """Housekeeping, outside a batch, by the owner alone: dead letters of its inputs that people settled so long ago. Those that
         wait for somebody stay. Returns how many went."""
         return _count(await self.connection.execute(_SETTLED, *self._partition, epoch, keep, most))
-
-
-def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[list[Any]]:
-    """Rows turned into one array per column; `count` empty ones of none."""
-    return list(map(list, zip(*rows, strict=True))) if rows else [[] for _ in range(count)]
 
 
 def _count(done: str) -> int:

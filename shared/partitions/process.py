@@ -16,11 +16,11 @@ from shared.partitions.ahead import OutputTails
 from shared.partitions.crash import crash_point
 from shared.partitions.inspection import Inspector
 from shared.partitions.lag import LagReport
+from shared.partitions.link import Link
 from shared.partitions.membership import GroupMembership
 from shared.partitions.model import PartitionId
 from shared.partitions.partition import Limits
 from shared.partitions.ports import Side
-from shared.partitions.postgres import PostgresPartitionStore
 from shared.partitions.reader import LogReader
 from shared.partitions.turns import Turns
 from shared.partitions.worker import STORE_ERRORS, Worker, World, ended
@@ -28,7 +28,7 @@ from shared.schemas.topics import RETENTION_DAYS
 
 logger = logging.getLogger("earmark.process")
 
-SideMaker = Callable[[asyncpg.Connection, PostgresPartitionStore], Side]
+SideMaker = Callable[[Link], Side]
 STUCK_SECONDS = 30.0
 WORLD_CHECK_SECONDS = 15.0
 PAUSE_SECONDS = 1.0
@@ -53,8 +53,8 @@ class PartitionProcess:
         session_ms: int = SESSION_MS,
         keep: timedelta = timedelta(days=RETENTION_DAYS),
     ) -> None:
-        """`sides`: name to (lead topic, maker of the side over a connection). `check_world` raises WorldChanged or CodeTooOld. `keep`: how
-        long history is kept."""
+        """`sides`: name to (lead topic, maker of the side over a link to the database). `check_world` raises WorldChanged or CodeTooOld.
+        `keep`: how long history is kept."""
         self._sides = {name: maker for name, (_, maker) in sides.items()}
         self._counts = {name: counts[lead] for name, (lead, _) in sides.items()}
         self._check_world, self._world_check_seconds = check_world, world_check_seconds
@@ -65,7 +65,18 @@ class PartitionProcess:
         self._membership = GroupMembership(bootstrap, group, leads, self._on_change, session_ms)
         tails = OutputTails(bootstrap, counts)
         self._world = World(
-            owner, counts, connect, self._writer, self._reader, self._inspector.check, tails, self._halt, tokens, limits, keep, Turns()
+            owner,
+            counts,
+            connect,
+            self._writer,
+            self._reader,
+            self._inspector.check,
+            tails,
+            self._halt,
+            tokens,
+            limits,
+            keep,
+            Turns(connect),
         )
         self.halted: str | None = None
         self.workers: dict[PartitionId, Worker] = {}
@@ -93,6 +104,7 @@ class PartitionProcess:
         for task in [*tasks, *running]:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await ended(task)
+        await self._world.turns.close()
         await self._writer.close()
         await self._inspector.close()
         await self._lag.close()

@@ -17,6 +17,8 @@ from shared.database import CodeTooOld
 from shared.kafka import WorldChanged
 from shared.partitions.ahead import OutputTails, check_not_ahead
 from shared.partitions.housekeeping import IDLE_SECONDS, Housekeeping
+from shared.partitions.joint import JointBatchLost
+from shared.partitions.link import Link
 from shared.partitions.meter import Meter
 from shared.partitions.model import InputRecord, OutboxRow, PartitionId, Position
 from shared.partitions.partition import Halted, Limits, StatePartition
@@ -31,6 +33,7 @@ logger = logging.getLogger("earmark.partition")
 DATA_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 """SQLSTATE classes 22 and 23: the same batch would fail for ever. Served record by record, the culprit is found and put aside."""
 CAREFUL_RECORDS = 2_000
+ALONE_BATCHES = 20
 STORE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 """InternalClientError too: asyncpg raises it where the server ended the connection of a process that had been frozen in a batch."""
 FENCE_PAUSE_SECONDS = 2.0
@@ -58,7 +61,7 @@ class World:
 class Worker:
     """Serves one state partition until `stop`. Progress is the only sign of health: see `stuck_for`."""
 
-    def __init__(self, partition: PartitionId, side: Callable[[asyncpg.Connection, PostgresPartitionStore], Side], world: World) -> None:
+    def __init__(self, partition: PartitionId, side: Callable[[Link], Side], world: World) -> None:
         self.partition, self._make_side, self._world = partition, side, world
         self.halted: str | None = None
         self.batches = 0
@@ -70,7 +73,7 @@ class Worker:
         self._queued = asyncio.Event()
         self._state: StatePartition | None = None
         self._clock = (datetime.now(UTC), monotonic())
-        self._careful = 0
+        self._careful = self._alone = 0
         self._serving: InputRecord | None = None
         self._condemned: dict[tuple[str, int], str] = {}
         self._positions: Mapping[str, Position] = {}
@@ -97,6 +100,9 @@ class Worker:
             except (WorldChanged, CodeTooOld) as changed:
                 self.halted = str(changed)
                 self._world.on_change(str(changed))
+            except JointBatchLost as lost:
+                logger.info("%s: %s; claiming again", self.partition, lost)
+                pause, self._alone = 0.0, ALONE_BATCHES
             except DATA_ERRORS as error:
                 self._suspect(error)
             except (*STORE_ERRORS, KafkaError) as error:
@@ -172,7 +178,7 @@ class Worker:
             store = PostgresPartitionStore(connection)
             state = StatePartition(
                 self.partition,
-                self._make_side(connection, store),
+                self._make_side(store.link),
                 store,
                 self._world.counts,
                 self._world.tokens,
@@ -232,11 +238,10 @@ class Worker:
             if state.has_records or state.deadline_is_due(self._now()):
                 self.messages_at = monotonic() if not state.has_records else self.messages_at
                 self._serving = state.next_record
-                async with self._world.turns.one():
-                    began = monotonic()
-                    rows = await asyncio.shield(state.serve(1 if self._careful else None))
-                    seconds = monotonic() - began
-                self._careful = max(0, self._careful - 1)
+                rows, seconds = await self._world.turns.batch(
+                    state, store.link, records=1 if self._careful else None, alone=self._alone > 0
+                )
+                self._careful, self._alone = max(0, self._careful - 1), max(0, self._alone - 1)
                 self.batches += 1
                 self._note(state, seconds)
                 self.messages_at = monotonic()

@@ -18,6 +18,7 @@ from services.allocator.store.demand import DemandRowsMissing, PostgresDemandSto
 from services.allocator.store.demand_encoding import from_row, to_row
 from services.allocator.store.demand_memory import MemoryDemandStorage
 from services.allocator.store.demand_ports import DemandRow, DemandStorage, Ended, Page
+from shared.partitions.link import Link
 from shared.partitions.memory import MemoryDatabase, MemoryPartitionStore
 from shared.schemas.events import Holder, Outcome, Remedy, Shortage
 from shared.schemas.values import Fill, Piece, Strategy, Wish
@@ -48,7 +49,7 @@ async def backend(request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
     connection = await asyncpg.connect(request.getfixturevalue("database"))
     try:
         yield Backend(
-            PostgresDemandStorage(connection),
+            PostgresDemandStorage(Link(connection)),
             lambda: _execute(connection, "BEGIN"),
             lambda: _execute(connection, "COMMIT"),
             lambda: _execute(connection, "ROLLBACK"),
@@ -162,7 +163,7 @@ async def test_a_row_remembers_up_to_which_page_it_is_the_newer_one(backend: Bac
 @pytest.mark.integration
 async def test_every_demand_as_it_is_now_is_its_row_or_what_a_newer_page_says(database: str) -> None:
     connection = await asyncpg.connect(database)
-    storage = PostgresDemandStorage(connection)
+    storage = PostgresDemandStorage(Link(connection))
     now = "SELECT demand, merchant, status, wish, version, attempt, deadline_at, closed_at, state FROM allocator.demand_now"
     newer, newest = row(1, version=2), row(1, version=3, wish="picking")
     try:
@@ -255,7 +256,7 @@ async def test_the_database_refuses_rows_that_can_not_be(database: str, changed:
     connection = await asyncpg.connect(database)
     try:
         with pytest.raises(asyncpg.CheckViolationError) as refused:
-            await PostgresDemandStorage(connection).insert(3, 1, [row(1, **changed)])
+            await PostgresDemandStorage(Link(connection)).insert(3, 1, [row(1, **changed)])
         assert refused.value.constraint_name == constraint
     finally:
         await connection.close()

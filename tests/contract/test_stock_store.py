@@ -28,6 +28,7 @@ from services.allocator.store.stock import PostgresStockStorage, StockRowsMissin
 from services.allocator.store.stock_memory import MemoryStockStorage
 from services.allocator.store.stock_ports import StockStorage
 from shared.database import hot_connection
+from shared.partitions.link import Link
 from shared.partitions.memory import MemoryDatabase, MemoryPartitionStore
 from tests.unit.allocator.stock_script import Script
 from tests.unit.allocator.stock_stories import Story
@@ -57,7 +58,7 @@ async def backend(request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
     begin, commit, rollback = ("BEGIN", "COMMIT", "ROLLBACK")
     try:
         yield Backend(
-            PostgresStockStorage(connection),
+            PostgresStockStorage(Link(connection)),
             lambda: connection.execute(begin),
             lambda: connection.execute(commit),
             lambda: connection.execute(rollback),
@@ -274,7 +275,7 @@ async def test_the_database_refuses_what_no_batch_may_write(
     connection: asyncpg.Connection, changes: dict[str, Any], constraint: str
 ) -> None:
     with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refused:
-        await PostgresStockStorage(connection).save(NOTHING._replace(**changes))
+        await PostgresStockStorage(Link(connection)).save(NOTHING._replace(**changes))
     assert refused.value.constraint_name == constraint
 
 
@@ -294,7 +295,7 @@ async def test_the_tables_are_as_the_migration_made_them(connection: asyncpg.Con
 @pytest.mark.parametrize("seed", range(8))
 async def test_postgres_and_memory_make_the_same_sends_of_the_same_story(connection: asyncpg.Connection, seed: int) -> None:
     """The whole side over Postgres, taken over before every batch, against the side in memory."""
-    script, side = Script(), StockSide(PostgresStockStorage(connection), StockSettings(level_interval_ms=0))
+    script, side = Script(), StockSide(PostgresStockStorage(Link(connection)), StockSettings(level_interval_ms=0))
     seen: list[tuple[Any, datetime]] = []
     decide = script.partition.side.decide
 
