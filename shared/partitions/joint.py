@@ -134,7 +134,7 @@ class Member:
     """See `Through`. One state partition's part of a joint transaction."""
 
     def __init__(self, transaction: JointTransaction) -> None:
-        self._transaction = transaction
+        self._transaction, self._committed = transaction, False
 
     async def fetch(self, statement: Statement, rows: Rows) -> list[Any]:
         """See `Through`."""
@@ -161,8 +161,14 @@ class Member:
     async def commit(self) -> None:
         """See `Through`."""
         await self._transaction.ask(_COMMIT)
+        self._committed = True
         self._transaction.leave()
 
     async def rollback(self) -> None:
         """See `Through`."""
         self._transaction.lose()
+
+    def end(self) -> None:
+        """It asks no more. The others would wait for ever for one that went without a word."""
+        if not self._committed:
+            self._transaction.lose()

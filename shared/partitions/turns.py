@@ -134,14 +134,17 @@ class Turns:
 async def _served_together(connection: asyncpg.Connection, taken: Sequence[_Waiting]) -> bool:
     """Whether all were committed."""
     transaction = JointTransaction(connection, len(taken))
-    for waiting in taken:
-        waiting.link.through = Member(transaction)
+    await asyncio.gather(*[_part(waiting, Member(transaction)) for waiting in taken])
+    return await transaction.end()
+
+
+async def _part(waiting: _Waiting, member: Member) -> None:
+    waiting.link.through = member
     try:
-        await asyncio.gather(*map(_served, taken))
-        return await transaction.end()
+        await _served(waiting)
     finally:
-        for waiting in taken:
-            waiting.link.alone()
+        waiting.link.alone()
+        member.end()
 
 
 async def _served(waiting: _Waiting) -> None:

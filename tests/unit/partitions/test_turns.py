@@ -182,6 +182,15 @@ async def test_of_those_that_go_together_one_that_fails_says_why_and_nothing_of_
     assert floor.connected == 2
 
 
+async def test_one_that_fails_before_it_has_begun_does_not_keep_the_others_waiting() -> None:
+    floor = Floor()
+    partition: Any = Partition(floor, "a", 1, _fail)
+    partition.serve = _fail_at_once
+    first = floor.turns.batch(partition, partition.link)
+    outcomes = await _outcomes([first, floor.batch("b"), floor.batch("c")])
+    assert [type(one) for one in outcomes] == [RuntimeError, JointBatchLost, JointBatchLost]
+
+
 async def test_where_the_end_is_in_doubt_everybody_is_told() -> None:
     floor = Floor()
     floor.shared.broken = True
@@ -224,6 +233,10 @@ async def _waited(done: asyncio.Event) -> None:
 
 async def _fail() -> None:
     raise RuntimeError("a fault of its own")
+
+
+async def _fail_at_once(_: int | None) -> list[Any]:
+    raise RuntimeError("before it began")
 
 
 async def _moment() -> None:
