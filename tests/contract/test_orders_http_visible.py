@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jsonschema
 import pytest
 
 from tests.support.orders_service import Orders, lines
@@ -38,3 +39,20 @@ async def test_the_description_of_the_api_has_examples_that_are_taken(orders: Or
     body = found["components"]["schemas"]["NewOrder"]["examples"][0]
     assert (await orders.post("/orders", body)).status_code == 202
     assert "/orders:bulk" in found["paths"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "operation"),
+    [
+        ("/orders", {"number": "A-1", "lines": lines({"CUP": 1}), "allocate": False}, "/orders"),
+        ("/orders/A-0/cancel", None, "/orders/{number}/cancel"),
+    ],
+)
+async def test_a_receipt_of_what_is_settled_at_once_is_as_described(orders: Orders, path: str, body: Any, operation: str) -> None:
+    """It is no whole order: a client made from the description must not look for lines."""
+    await orders.post("/orders", {"number": "A-0", "lines": lines({"CUP": 1}), "allocate": False})
+    answer = await orders.post(path, body)
+    assert (answer.status_code, "lines" in answer.json()) == (200, False)
+    described = (await orders.service.nobody.get("/openapi.json")).json()
+    content = described["paths"][operation]["post"]["responses"]["200"]["content"]["application/json"]
+    jsonschema.validate(answer.json(), {**content["schema"], "components": described["components"]})
