@@ -13,6 +13,9 @@ KEPT = frozenset(
 """Orders, movements and stock commands are history that people ask for: nothing removes them. Replies to idempotency keys go after
 seven days. All of them grow with the orders, and only with them."""
 
+DEAD_ROWS, DEAD_SHARE = 20_000, 0.25
+"""More of them than before that mean nothing: in a table that stays as large as it is, and in one that is kept."""
+
 _BY_PREFIX = {
     "memory": Rule("flat", 16 * MIB, "B"),
     "cpu": Rule("flat", 0.05, "cores"),
@@ -20,11 +23,12 @@ _BY_PREFIX = {
     "lag": Rule("flat", 500, "records"),
     "outbox": Rule("flat", 500, "rows"),
     "queue": Rule("flat", 500, "lines"),
+    "to be shipped": Rule("flat", 20, "orders"),
     "ended": Rule("flat", 1_000, ""),
     "table": Rule("flat", 8 * MIB, "B"),
     "index": Rule("flat", 8 * MIB, "B"),
-    "dead": Rule("flat", 20_000, "rows"),
-    "dead share": Rule("flat", 0.25, ""),
+    "dead": Rule("flat", DEAD_ROWS, "rows"),
+    "dead share": Rule("flat", DEAD_SHARE, ""),
     "disk": Rule("kept", 64 * MIB, "B"),
     "orders": Rule("shown", 0, "orders"),
 }
@@ -35,6 +39,7 @@ TITLES = {
     "lag": "records behind, by state partition and group",
     "outbox": "outbox, rows",
     "queue": "waiting lines",
+    "to be shipped": "orders that are to be shipped",
     "ended": "what ended and is not yet forgotten",
     "table": "tables, bytes",
     "index": "indexes, bytes",
@@ -53,3 +58,9 @@ def rule_of(name: str) -> Rule:
     if name == "memory/kafka" or name == "disk/write-ahead log":
         return Rule("shown", 0, "B")  # bounded by settings of theirs: a heap of 512 MiB, a log of 1 GiB
     return _BY_PREFIX[prefix]
+
+
+def dead_share(dead: float, live: float) -> float:
+    """Of the rows of a table that is kept; of a smaller one, of as many as make `DEAD_ROWS` matter. Autovacuum looks once a minute: what a
+    few hundred rows that are updated in place leave behind meanwhile is anything from a tenth to more than all of them."""
+    return dead / max(live, DEAD_ROWS / DEAD_SHARE)

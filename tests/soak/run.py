@@ -17,7 +17,7 @@ from tests.benchmarks.listening import listening
 from tests.benchmarks.stand import MERCHANT, STUCK_SECONDS, Stand, stand
 from tests.soak.rules import rule_of
 from tests.soak.sampling import Sampler
-from tests.soak.traffic import UNITS_OF_AN_ORDER, Channel, Plan, Traffic, canceled
+from tests.soak.traffic import SHIPPERS, UNITS_OF_AN_ORDER, Channel, Plan, Traffic, canceled
 from tests.soak.verdicts import Verdict, judge
 from tests.support.beside import beside
 from tests.support.servers import Servers
@@ -170,8 +170,8 @@ async def _clients(here: Stand, exits: AsyncExitStack) -> tuple[Shop, httpx.Asyn
     key = await api_key(here.settings, MERCHANT)
     orders, inventory = (f"http://127.0.0.1:{port}" for port in (here.settings.orders_port, here.settings.inventory_port))
     shop = await exits.enter_async_context(Shop(orders, inventory, key))
-    headers = {"Authorization": f"Bearer {key}"}
-    client = httpx.AsyncClient(base_url=orders, headers=headers, timeout=STUCK_SECONDS, trust_env=False)
+    headers, limits = {"Authorization": f"Bearer {key}"}, httpx.Limits(max_connections=SHIPPERS, max_keepalive_connections=SHIPPERS)
+    client = httpx.AsyncClient(base_url=orders, headers=headers, timeout=STUCK_SECONDS, limits=limits, trust_env=False)
     return shop, await exits.enter_async_context(client)
 
 
@@ -237,7 +237,8 @@ def _in_short(found: dict[str, float]) -> str:
     latency = f"p50 {found['latency/p50'] * 1e3:.0f} ms, p99 {found['latency/p99'] * 1e3:.0f} ms, " if "latency/p50" in found else ""
     return (
         f"{found['orders/made']:,.0f} made and {found['orders/ended']:,.0f} ended a second, {latency}"
-        f"{found['queue/waiting lines']:,.0f} lines wait, {total('lag/'):,.0f} records behind, {total('outbox/'):,.0f} outbox rows, "
+        f"{found['queue/waiting lines']:,.0f} lines wait, {found['to be shipped/orders']:,.0f} orders are to be shipped, "
+        f"{total('lag/'):,.0f} records behind, {total('outbox/'):,.0f} outbox rows, "
         f"{found['ended/demands on file']:,.0f} ended demands (oldest {found['ended/seconds since the oldest ended']:.0f} s), "
         f"{total('cpu/'):.2f} cores, {total('memory/') / 2**20:,.0f} MiB"
     )

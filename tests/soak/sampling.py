@@ -17,7 +17,7 @@ from shared.database import hot_connection
 from shared.kafka import admin, consumer_settings
 from tests.benchmarks.measuring import cpu_seconds, own_memory_bytes
 from tests.benchmarks.stand import Stand
-from tests.soak.rules import KEPT
+from tests.soak.rules import KEPT, dead_share
 from tests.soak.traffic import Traffic
 
 _TABLES = """
@@ -88,7 +88,7 @@ class Sampler:
         made, ended = traffic.made - self._made, traffic.ended - self._ended
         self._made, self._ended = traffic.made, traffic.ended
         p50, p99 = traffic.take_latencies()
-        found = {"orders/made": made / seconds, "orders/ended": ended / seconds}
+        found = {"orders/made": made / seconds, "orders/ended": ended / seconds, "to be shipped/orders": float(traffic.to_be_shipped)}
         return found | ({"latency/p50": p50, "latency/p99": p99} if p50 is not None and p99 is not None else {})
 
     async def _of_postgres(self) -> dict[str, float]:
@@ -99,7 +99,7 @@ class Sampler:
             name = row["name"]
             found |= {f"table/{name}": float(row["bytes"]), f"index/{name}": float(row["index_bytes"])}
             if name in KEPT:
-                found[f"dead share/{name}"] = row["dead"] / max(row["live"], 1)
+                found[f"dead share/{name}"] = dead_share(row["dead"], row["live"])
             else:
                 found[f"dead/{name}"] = float(row["dead"])
         return found

@@ -27,7 +27,9 @@ MOST_LINES, MOST_UNITS = 3, 3
 UNITS_OF_AN_ORDER = (1 + MOST_LINES) / 2 * (1 + MOST_UNITS) / 2
 SHARE_WHOLE = 0.05
 SHIPPED_A_SECOND = 4.0
-SHIPPERS = 8
+SHIPPERS = 256
+"""One holds an order for two answers of seconds each, longer where the installation is busy: with eight of them fewer were shipped than
+came, and what waited for them held its stock ever longer."""
 RESTOCK_SECONDS = 5.0
 ANSWER_SECONDS, PAUSE_SECONDS = 10, 0.5
 _DONE = {"start-processing": "processing", "ship": "shipped"}
@@ -93,7 +95,7 @@ class Traffic:
         self._kept: list[OrderIntake] = []
         self._latencies: list[float] = []
         self._ship_every = max(2, round(plan.rate / SHIPPED_A_SECOND))
-        self.canceled = self.shipped = self.not_shipped = 0
+        self._given_to_ship = self.canceled = self.shipped = self.not_shipped = 0
 
     @property
     def made(self) -> int:
@@ -102,6 +104,11 @@ class Traffic:
     @property
     def ended(self) -> int:
         return self.canceled + self.shipped
+
+    @property
+    def to_be_shipped(self) -> int:
+        """Orders that the warehouse was given and is not done with."""
+        return self._given_to_ship - self.shipped - self.not_shipped
 
     def take_latencies(self) -> tuple[float | None, float | None]:
         """Median and p99 of what was answered since the last time, in seconds; None where nothing was."""
@@ -139,6 +146,7 @@ class Traffic:
         while self._living and self._living[0][0] + self._plan.life_seconds <= now:
             _, order = self._living.popleft()
             if int(order.number.rpartition("-")[2]) % self._ship_every == 0:
+                self._given_to_ship += 1
                 self._to_ship.put_nowait(order)
             else:
                 found.append(order)

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from shared.settings import Settings
-from tests.soak.rules import KEPT, TITLES, rule_of
+from tests.soak.rules import DEAD_ROWS, KEPT, TITLES, dead_share, rule_of
 from tests.soak.service import forgetful
 from tests.soak.verdicts import HOUR_SECONDS, MOST_POINTS, Rule, judge, slope, thinned
 
@@ -101,6 +101,34 @@ def test_there_is_a_rule_for_every_thing_that_is_drawn() -> None:
     assert {rule_of(f"{prefix}/x").kind for prefix in TITLES} == {"flat", "kept", "shown"}
     assert {rule_of(f"{size}/{name}").kind for name in KEPT for size in ("table", "index")} == {"kept"}
     assert rule_of("table/allocator.reservation").kind == "flat"
+
+
+def judged(name: str, values: list[float]) -> str:
+    return judge(name, list(zip(map(float, HALF_AN_HOUR), values, strict=True)), rule_of(name)).word
+
+
+def test_dead_rows_of_a_small_table_that_is_updated_in_place_mean_nothing() -> None:
+    draw = Random(3)
+    between_two_visits_of_autovacuum = [dead_share(draw.uniform(0.1, 0.5 + at / 1_800) * 670, 670) for at in HALF_AN_HOUR]
+    assert judged("dead share/inventory.stock_ledger", between_two_visits_of_autovacuum) == "flat"
+
+
+@pytest.mark.parametrize(("live", "most"), [(670, 1.5 * DEAD_ROWS), (1_000_000, 350_000)])
+def test_dead_rows_that_nobody_removes_are_seen_in_a_small_table_and_in_a_large_one(live: float, most: float) -> None:
+    assert judged("dead share/orders.sales_order", [dead_share(at / 1_800 * most, live) for at in HALF_AN_HOUR]) == "grows"
+
+
+@pytest.mark.parametrize("share", [0.01, 0.21])
+def test_a_fifth_of_a_table_that_grows_may_be_dead(share: float) -> None:
+    live = [250 * at for at in HALF_AN_HOUR]
+    assert judged("dead share/orders.sales_order", [dead_share(share * one, one) for one in live]) == "flat"
+
+
+def test_more_orders_than_the_warehouse_ships_are_seen_within_half_an_hour() -> None:
+    draw = Random(4)
+    held = [draw.uniform(10, 40) for _ in HALF_AN_HOUR]
+    assert judged("to be shipped/orders", held) == "flat"
+    assert judged("to be shipped/orders", [value + at / 10 for at, value in zip(HALF_AN_HOUR, held, strict=True)]) == "grows"
 
 
 def test_a_forgetful_service_differs_in_nothing_else() -> None:
