@@ -43,11 +43,11 @@ _USUAL = Shape()
 
 async def measure(dsn: str, bootstrap: str, lines: int, shape: Shape = _USUAL, watched: Watched = of_the_machine) -> Measurement:
     """Run it once, on tables of its own."""
-    work = _orders(lines, WARM_ORDERS + shape.orders + shape.lone, shape)
     async with stand(dsn, bootstrap, shape.template, shape.partitions) as here:
         for number in range(1, shape.allocators + 1):
-            await here.start("services.console.serve", "allocator" if number == 1 else f"allocator-{number}")
-        await here.start("services.console.serve", "orders")
+            here.start("allocator" if number == 1 else f"allocator-{number}")
+        here.start("orders")
+        work = _orders(lines, WARM_ORDERS + shape.orders + shape.lone, shape)
         await here.fill_shelves(shape.skus)
         await here.write(topics.ORDER_INTAKE, work[:WARM_ORDERS])
         await _shown(here, WARM_ORDERS)

@@ -103,8 +103,8 @@ async def at_half_the_most(dsn: str, bootstrap: str) -> Measurement:
 @asynccontextmanager
 async def _customer(here: Stand) -> AsyncIterator[Customer]:
     """Everything runs, and has served some orders."""
-    await here.start("services.console.serve", "allocator")
-    await here.start("services.console.serve", "orders")
+    here.start("allocator")
+    here.start("orders")
     await here.fill_shelves()
     connections = Connections(f"http://127.0.0.1:{here.settings.orders_port}", await api_key(here.settings, MERCHANT))
     async with aclosing(connections), listening(here) as listener:

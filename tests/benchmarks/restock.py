@@ -32,7 +32,7 @@ async def first_served(
     """So many lines of one unit wait on each of these SKUs. A few units of one after the other come: seconds from the receipt's writing
     until the outcome of a line that it serves was read, and the memory that the allocator had in use."""
     async with stand(dsn, bootstrap) as here:
-        await here.start("tests.benchmarks.stock_process")
+        here.start("stock")
         await here.fill_shelves(skus=100)
         outcomes, turns = await here.counter(topics.OUTCOMES, b'"type":"outcome"'), itertools.cycle(names)
         try:
@@ -58,8 +58,8 @@ async def all_or_nothing(dsn: str, bootstrap: str) -> Measurement:
     """Demands of three SKUs wait on one of them; units for all come: how many a second are told that they are allocated. Two allocators,
     as in the whole flow."""
     async with stand(dsn, bootstrap) as here:
-        await here.start("services.console.serve", "allocator")
-        await here.start("services.console.serve", "allocator-2")
+        here.start("allocator")
+        here.start("allocator-2")
         await here.fill_shelves()
         waiting = await here.counter(topics.ALLOCATIONS, b'"outcome":"could_not_allocate"')
         try:

@@ -4,11 +4,12 @@ is laid out before them."""
 import asyncio
 import os
 import signal
-import sys
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import SecretStr
 
+from services.console.forked import ForkedService, ForkServer
 from shared.kafka import consumer_settings
 from shared.local.deathwatch import Deathwatch
 from shared.local.ports import free_ports
@@ -39,25 +41,36 @@ PARTITIONS = 8
 AT = datetime(2026, 11, 21, tzinfo=UTC)
 STOP_SECONDS = 30
 STUCK_SECONDS = 120
-SETTLE_SECONDS = 1.0
+SETTLE_SECONDS = 0.5
 ASK_SECONDS = 0.05
 PEPPER = "only for this measurement " * 2
+OURS = "tests.benchmarks.fork_server"
+AT_ONCE = 5_000
+"""Receipts that are written together: the allocator posts some while more are made."""
+_POSTED = "SELECT count(*) FROM allocator.movement WHERE command_id LIKE 'receipt-%'"
+
+
+@cache
+def _fork_server(code: str) -> ForkServer:
+    """One for all stands: most of what a process takes to start is its imports, and a benchmark starts some twenty in every round."""
+    return ForkServer(os.environ, code)
 
 
 class Stand:
     """Fresh tables and topics, and the processes that serve them."""
 
-    def __init__(self, settings: Settings, writer: KafkaLogWriter, logs: Path) -> None:
-        self.settings, self._writer, self._logs = settings, writer, logs
+    def __init__(self, settings: Settings, writer: KafkaLogWriter, logs: Path, code: str) -> None:
+        self.settings, self._writer, self._logs, self._code = settings, writer, logs, code
         self.partitions = settings.stock_partitions
-        self._children: list[asyncio.subprocess.Process] = []
+        self._children: list[ForkedService] = []
         self._deathwatch = Deathwatch()
         self._written = 0
 
     # ---------------------------------------------------------------- processes
 
-    async def start(self, *module: str) -> None:
-        """Start `python -m module…` on this stand's servers."""
+    def start(self, name: str, **more: str) -> None:
+        """Start a process on this stand's servers: a service, as `services.console.serve` names it, or what else the fork server knows.
+        `more`: of its environment."""
         given = {
             "EARMARK_KAFKA": self.settings.bootstrap,
             "EARMARK_POSTGRES": self.settings.dsn,
@@ -69,12 +82,12 @@ class Stand:
             "EARMARK_STOCK_PARTITIONS": str(self.settings.stock_partitions),
             "EARMARK_DEMAND_PARTITIONS": str(self.settings.demand_partitions),
         }
-        with (self._logs / f"{len(self._children)}.log").open("wb") as log:
-            child = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", *module, stdout=log, stderr=log, env=os.environ | given, start_new_session=True
-            )
+        child = _fork_server(self._code).start(name, str(self._log(len(self._children))), os.environ | given | more)
         self._children.append(child)
-        self._deathwatch.watch(module[-1], identity_of(child.pid), signal.SIGKILL)  # a killed benchmark must not leave one behind
+        self._deathwatch.watch(name, identity_of(child.pid), signal.SIGKILL)  # a killed benchmark must not leave one behind
+
+    def _log(self, number: int) -> Path:
+        return self._logs / f"{number}.log"
 
     @property
     def pids(self) -> list[int]:
@@ -99,24 +112,21 @@ class Stand:
 
     async def stop(self) -> None:
         """End all processes, gracefully where they can."""
-        for child in self._children:
-            with suppress(ProcessLookupError):
-                child.send_signal(signal.SIGCONT)
-                child.terminate()
+        self._signal(signal.SIGCONT)
+        self._signal(signal.SIGTERM)
         for child in self._children:
             try:
-                await asyncio.wait_for(child.wait(), STOP_SECONDS)
-            except TimeoutError:
+                await asyncio.to_thread(child.wait, STOP_SECONDS)
+            except subprocess.TimeoutExpired:
                 child.kill()
-                await child.wait()
         self._deathwatch.close()
 
     def require_life(self) -> None:
         """Raises RuntimeError with the end of its log where a process has ended."""
         for number, child in enumerate(self._children):
-            if child.returncode is not None:
-                log = (self._logs / f"{number}.log").read_text(encoding="utf-8", errors="replace")
-                raise RuntimeError(f"a measured process ended with {child.returncode}: {log[-2_000:]}")
+            if (status := child.poll()) is not None:
+                log = self._log(number).read_text(encoding="utf-8", errors="replace")
+                raise RuntimeError(f"a measured process ended with {status}: {log[-2_000:]}")
 
     # ---------------------------------------------------------------- work and answers
 
@@ -129,16 +139,15 @@ class Stand:
 
     async def fill_shelves(self, skus: int = SKUS) -> None:
         """Receive stock of every SKU, and return when all of it is posted: the processes have taken over by then."""
-        movements = await self.counter(topics.MOVEMENTS, b'"stock_moved"')
-        try:
-            work = [
-                receipt(f"receipt-{number}", sku(number), ON_HAND_UNITS, Envelope("inventory/0/1", number + 1), self.partitions)
-                for number in range(skus)
-            ]
+        for first in range(0, skus, AT_ONCE):
+            numbers = range(first, min(first + AT_ONCE, skus))
+            source = "inventory/0/1"
+            work = [receipt(f"receipt-{one}", sku(one), ON_HAND_UNITS, Envelope(source, one + 1), self.partitions) for one in numbers]
             await self.write(topics.INVENTORY, work)
-            await movements.reach(skus)
-        finally:
-            await movements.close()
+        async with asyncio.timeout(STUCK_SECONDS):
+            while await self.ask(_POSTED) < skus:
+                self.require_life()
+                await asyncio.sleep(ASK_SECONDS)
         connection = await asyncpg.connect(self.settings.dsn)
         try:
             await connection.execute("VACUUM ANALYZE")
@@ -235,9 +244,11 @@ def receipt(command_id: str, name: str, units: int, envelope: Envelope, partitio
 
 
 @asynccontextmanager
-async def stand(dsn: str, bootstrap: str, template: str | None = None, partitions: int = PARTITIONS) -> AsyncIterator[Stand]:
+async def stand(
+    dsn: str, bootstrap: str, template: str | None = None, partitions: int = PARTITIONS, code: str = OURS
+) -> AsyncIterator[Stand]:
     """A stand with a database of its own, a copy of `template`; topics are made anew, so two stands can not share a broker. `partitions`:
-    of each side."""
+    of each side. `code`: the fork server of its processes."""
     async with AsyncExitStack() as stack:
         database = await databases.create(dsn, template or await databases.template(dsn))
         stack.push_async_callback(databases.drop, dsn, database)
@@ -259,6 +270,6 @@ async def stand(dsn: str, bootstrap: str, template: str | None = None, partition
         writer = KafkaLogWriter(bootstrap)
         stack.push_async_callback(writer.close)
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        made = Stand(settings, writer, Path(folder))
+        made = Stand(settings, writer, Path(folder), code)
         stack.push_async_callback(made.stop)
         yield made

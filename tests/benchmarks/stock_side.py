@@ -27,9 +27,9 @@ async def measure(
     dsn: str, bootstrap: str, workload: str, orders: int = ORDERS, skus: int = SKUS, template: str | None = None
 ) -> Measurement:
     """Run it once, on tables of its own: empty ones, or copies of those of the database `template`."""
-    work = packed_reserves(picker(workload, 1, Random(1), skus), orders)
     async with stand(dsn, bootstrap, template) as here:
-        await here.start("tests.benchmarks.stock_process")
+        here.start("stock")
+        work = packed_reserves(picker(workload, 1, Random(1), skus), orders)
         await here.fill_shelves(skus)
         outcomes = await here.counter(topics.OUTCOMES, b'"type":"outcome"')
         try:

@@ -23,6 +23,7 @@ from tests.support.beside import beside
 from tests.support.servers import Servers
 from tests.support.shop import api_key
 
+FORGETFUL = "tests.soak.service"
 SERVICES = ("allocator", "allocator-2", "orders", "inventory")
 FEWEST_SKUS, MOST_SKUS, UNITS_OF_A_SKU = 50, 2_000, 50
 """So many SKUs that living orders want about so many units of each: with few units of many, chance alone would leave half of them short."""
@@ -100,9 +101,9 @@ class Outcome:
 
 async def run(servers: Servers, wanted: Wanted, say: Say) -> Outcome:
     """Everything; raises where a process dies or nothing moves any more."""
-    async with stand(servers.postgres_dsn, servers.kafka_bootstrap) as here, AsyncExitStack() as exits:
+    async with stand(servers.postgres_dsn, servers.kafka_bootstrap, code=FORGETFUL) as here, AsyncExitStack() as exits:
         for name in SERVICES:
-            await here.start("tests.soak.service", name, str(wanted.keep_seconds))
+            here.start(name, KEEP_SECONDS=str(wanted.keep_seconds))
         await _ready(here)
         shop, http = await _clients(here, exits)
         burst = [f"BURST-{number:05}" for number in range(MOST_SKUS)]

@@ -1,11 +1,12 @@
-"""One service as it is, but for how long it remembers what has ended: `python -m tests.soak.service allocator-2 180`. The settings refuse
-less than a month, because topics are kept so long; nothing of this run is read again after minutes."""
+"""A fork server of services as they are, but for how long they remember what has ended: KEEP_SECONDS of their environment. The settings
+refuse less than a month, because topics are kept so long; nothing of this run is read again after minutes."""
 
 import logging
+import os
 import sys
 
+from services.console import fork_server, serve
 from services.console.leaving import leave
-from services.console.serve import serve
 from shared.settings import Settings, settings
 
 DAY_SECONDS = 86_400
@@ -16,8 +17,12 @@ def forgetful(found: Settings, keep_seconds: float) -> Settings:
     return found.model_copy(update={"keep_days": keep_seconds / DAY_SECONDS})
 
 
-if __name__ == "__main__":
+def _service() -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    name, seconds = sys.argv[1:]
-    serve(name, forgetful(settings(log_level="WARNING"), float(seconds)))
+    serve.serve(sys.argv[1], forgetful(settings(log_level="WARNING"), float(os.environ["KEEP_SECONDS"])))
+
+
+if __name__ == "__main__":
+    serve.main = _service
+    fork_server.main()
     leave(0)

@@ -1,0 +1,30 @@
+"""The process behind those of a stand, forked as `earmark up` forks services. It knows one more: `stock`, the allocator's stock partitions
+alone, which the benchmark of the stock side measures."""
+
+import logging
+import sys
+
+import uvloop
+
+from services.allocator.app import partition_process
+from services.console import fork_server, serve
+from services.console.leaving import leave
+from shared.settings import settings
+
+_service = serve.main
+
+
+def _stock() -> None:
+    logging.basicConfig(level="WARNING")
+    serve.tune_collector("allocator")
+    uvloop.run(partition_process(settings(), sides=("stock",)).run())
+
+
+def _named() -> None:
+    (_stock if sys.argv[1] == "stock" else _service)()
+
+
+if __name__ == "__main__":
+    serve.main = _named
+    fork_server.main()
+    leave(0)
