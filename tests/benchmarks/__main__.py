@@ -19,10 +19,11 @@ from rich.console import Console
 from tests.benchmarks import report
 from tests.benchmarks.measuring import Measurement
 from tests.benchmarks.results import results
-from tests.benchmarks.rows import ROWS, Row, Servers
+from tests.benchmarks.rows import ROWS, RUNS, Run, Servers
 from tests.support.servers import real_servers
 
 BUILD = Path("build")
+REST_SECONDS = 0.2
 
 
 def main() -> None:
@@ -41,26 +42,28 @@ def main() -> None:
     sys.exit(any(one.met == "neither" for one in figures))
 
 
-def chosen(part: str) -> list[Row]:
-    """The rows whose name holds `part`, with their yardsticks before them."""
+def chosen(part: str) -> list[Run]:
+    """The runs with a row whose name holds `part`, with those of its yardsticks before them."""
     wanted = [row for row in ROWS if part in row.name]
     if not wanted:
         raise SystemExit("\n".join([f"No row's name holds {part!r}. There are:", *[f"  {row.name}" for row in ROWS]]))
     names = {row.name for row in wanted}.union(*[row.yardsticks for row in wanted])
-    return [row for row in ROWS if row.name in names]
+    return [run for run in RUNS if any(row.name in names for row in run.rows)]
 
 
-async def measure(rows: Sequence[Row], servers: Servers, rounds: int, console: Console) -> dict[str, list[Measurement]]:
-    """Row after row, round after round."""
-    measured: dict[str, list[Measurement]] = {row.name: [] for row in rows}
-    for number in range(rounds):
-        for row in rows:
-            began = time.monotonic()
-            with console.status(f"round {number + 1} of {rounds}: {row.name}"):
-                one = await row.measure(servers)
-            measured[row.name].append(one)
-            console.print(f"round {number + 1}: {row.name}: {report.in_short(one)}, {time.monotonic() - began:.0f} s")
-            await asyncio.sleep(0.5)
+async def measure(runs: Sequence[Run], servers: Servers, rounds: int, console: Console) -> dict[str, list[Measurement]]:
+    """Run after run, round after round."""
+    measured: dict[str, list[Measurement]] = {row.name: [] for run in runs for row in run.rows}
+    for number in range(1, rounds + 1):
+        for run in runs:
+            began, names = time.monotonic(), [row.name for row in run.rows]
+            with console.status(f"round {number} of {rounds}: {', '.join(names)}"):
+                found = await run.measure(servers)
+            console.print(f"round {number}, {time.monotonic() - began:.0f} s")
+            for name, one in zip(names, found, strict=True):
+                measured[name].append(one)
+                console.print(f"  {name}: {report.in_short(one)}", soft_wrap=True)
+            await asyncio.sleep(REST_SECONDS)
     return measured
 
 

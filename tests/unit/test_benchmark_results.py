@@ -3,23 +3,19 @@
 import json
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
+from rich.console import Console
 
+from tests.benchmarks import __main__ as bench
 from tests.benchmarks import report
 from tests.benchmarks.measuring import Measurement, percentile_ms
 from tests.benchmarks.results import UNITS, Result, results
-from tests.benchmarks.rows import ROWS, AtLeast, AtMost, Bar, Row
+from tests.benchmarks.rows import ROWS, AtLeast, AtMost, Bar, Row, Run, Servers
 from tests.benchmarks.workloads import SKUS, picker
 
-
-async def nothing(servers: Any) -> Measurement:
-    raise AssertionError("not measured here")
-
-
-YARDSTICK = Row("yardstick", nothing)
-PRODUCT = Row("product", nothing, (Bar("yardstick", 4, 9), Bar("absent", 1, 2)))
+YARDSTICK = Row("yardstick")
+PRODUCT = Row("product", (Bar("yardstick", 4, 9), Bar("absent", 1, 2)))
 
 
 def runs(*rates: float) -> list[Measurement]:
@@ -40,13 +36,13 @@ def test_floor_and_goal_are_met_where_the_ratio_reaches_them(rate: float, met: s
 
 @pytest.mark.parametrize(("milliseconds", "met"), [(61, "neither"), (60, "floor"), (15.1, "floor"), (15, "goal")])
 def test_of_a_time_less_is_better(milliseconds: float, met: str) -> None:
-    row = Row("latency", nothing, (AtMost("p50_ms", 60, 15),))
+    row = Row("latency", (AtMost("p50_ms", 60, 15),))
     (found,) = results([row], {"latency": [Measurement(p50_ms=milliseconds), Measurement(p50_ms=1), Measurement(p50_ms=1_000)]})
     assert (found.name, found.value, found.unit, found.met, found.ratio) == ("latency: median", milliseconds, "ms", met, None)
 
 
 def test_a_rate_may_be_held_against_a_figure_instead_of_a_yardstick() -> None:
-    (found,) = results([Row("served", nothing, (AtLeast(500, 2_000),))], {"served": runs(700)})
+    (found,) = results([Row("served", (AtLeast(500, 2_000),))], {"served": runs(700)})
     assert (found.value, found.floor, found.goal, found.reference, found.met) == (700, 500, 2_000, None, "floor")
 
 
@@ -62,6 +58,26 @@ def test_every_bar_names_a_row_and_its_goal_lies_above_its_floor() -> None:
         assert not isinstance(bar, Bar) or bar.yardstick in names
         assert bar.of in UNITS
         assert 0 < bar.goal < bar.floor if isinstance(bar, AtMost) else 0 < bar.floor < bar.goal
+
+
+def test_who_asks_for_a_row_gets_its_yardsticks_and_what_shares_its_stand() -> None:
+    def asked(part: str) -> list[str]:
+        return [row.name for run in bench.chosen(part) for row in run.rows]
+
+    assert asked("hot") == ["reference, hot", "allocator, hot"]
+    assert asked("half of the most") == ["HTTP to allocated, one at a time", "HTTP to allocated, half of the most"]
+    assert asked("") == [row.name for row in ROWS]
+
+
+async def test_a_run_measures_all_its_rows_in_every_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = iter([1.0, 2.0, 3.0, 4.0])
+
+    async def both(_: Servers) -> list[Measurement]:
+        return [Measurement(next(rates)), Measurement(next(rates))]
+
+    monkeypatch.setattr(bench, "REST_SECONDS", 0)
+    measured = await bench.measure([Run((YARDSTICK, PRODUCT), both)], Servers("", ""), 2, Console(quiet=True))
+    assert measured == {"yardstick": [Measurement(1), Measurement(3)], "product": [Measurement(2), Measurement(4)]}
 
 
 def test_the_report_is_written_for_programs_and_as_a_picture(tmp_path: Path) -> None:
