@@ -26,11 +26,11 @@ class Customer:
 
     def __init__(self, client: Client, listener: Listener, pick: Picker) -> None:
         self._client, self._listener, self._pick = client, listener, pick
-        self._numbers = itertools.count(1)
+        self._numbers, self.last = itertools.count(1), ""
 
     async def post(self) -> float:
         """One order; seconds from the request to its event."""
-        number = f"WEB-{next(self._numbers):07d}"
+        number = self.last = f"WEB-{next(self._numbers):07d}"
         told = self._listener.expect(number)
         body = {"number": number, "lines": [{"sku": sku, "units": 1} for sku in self._pick()], "warehouses": [WAREHOUSE]}
         async with asyncio.timeout(STUCK_SECONDS):
@@ -62,8 +62,8 @@ class Customer:
 async def measure(dsn: str, bootstrap: str) -> tuple[Measurement, Measurement]:
     """Run both rows once, on tables of their own: each order is posted when the event of the last one was read; then, from the highest rate
     that is found, orders at half of it."""
-    async with stand(dsn, bootstrap) as here, _customer(here) as customer:
-        return await _one_at_a_time(customer), await _at_half_the_most(customer)
+    async with stand(dsn, bootstrap) as here, customer(here) as one:
+        return await _one_at_a_time(one), await _at_half_the_most(one)
 
 
 async def _one_at_a_time(customer: Customer) -> Measurement:
@@ -79,7 +79,7 @@ async def _at_half_the_most(customer: Customer) -> Measurement:
 
 
 @asynccontextmanager
-async def _customer(here: Stand) -> AsyncIterator[Customer]:
+async def customer(here: Stand) -> AsyncIterator[Customer]:
     """Everything runs, and has served some orders."""
     here.start("allocator")
     here.start("orders")
@@ -87,7 +87,7 @@ async def _customer(here: Stand) -> AsyncIterator[Customer]:
     client = Client(here.settings.orders_port, f"Authorization: Bearer {await api_key(here.settings, MERCHANT)}")
     with closing(client):
         async with listening(here) as listener:
-            customer = Customer(client, listener, picker("uniform", 1, Random(1), SKUS))
+            made = Customer(client, listener, picker("uniform", 1, Random(1), SKUS))
             for _ in range(WARM_ORDERS):
-                await customer.post()
-            yield customer
+                await made.post()
+            yield made
