@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down clean test check static style types parallel alone simulate flaws chaos crash-points fuzz coverage bench growth soak acceptance record-release docs lock distclean
+.PHONY: help demo up down clean test check static style types parallel alone simulate flaws chaos crash-points fuzz coverage bench hops growth soak acceptance record-release docs lock distclean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -109,6 +109,9 @@ coverage: $(STAMP) ## branch coverage of the pure parts by their unit tests; wha
 
 bench: $(STAMP) ## measure against the two yardsticks, all rows or ROW="hot"; the table also goes to build/bench.json
 	@$(BIN)/python -m tests.benchmarks --row "$(ROW)" $(ARGS)
+
+hops: $(STAMP) ## where the time of one order goes, from its request to its event
+	@$(BIN)/python -m tests.benchmarks.hops
 
 growth: $(STAMP) ## the same work at sizes that grow by ten: make growth, or SWEEP=waiters; the picture goes to build/growth.svg
 	@$(BIN)/python -m tests.growth --sweep "$(SWEEP)" $(ARGS)
