@@ -60,6 +60,28 @@ def test_who_has_lost_everything_and_would_be_healed_first_is_asked_too() -> Non
     assert {(remedy.action, remedy.demand) for remedy in told.remedies} == {("release", demand("o1")), ("release", demand("o2"))}
 
 
+def test_what_is_advised_does_not_hang_on_who_came_into_memory_first() -> None:
+    """Who keeps the SKU in memory has o1 behind the others, because it came again; who reads it anew has it where it is stored."""
+    advised = []
+    for forgetful in (False, True):
+        script = Script(forgetful=forgetful)
+        for command in (
+            "receive W 9",
+            "line b 3",
+            "line o1 2",
+            "line o2 2",
+            "line x 2",
+            "line y 1",
+            "release o1",
+            "release y",
+            "line o1 2",
+        ):
+            script.sends(command)
+        script.sends("adjust W -6")
+        advised.append([remedy.demand for remedy in shortage_of(script, "line o4 3").remedies])
+    assert advised == 2 * [[demand("b"), demand("o1"), demand("o2"), demand("x")]]
+
+
 def test_flagged_units_of_its_own_are_healed_first_wherever_it_may_draw_on() -> None:
     """Two units in another warehouse do not help: they would go behind the two that it has lost, and the third would still be missing."""
     script = Script()

@@ -80,12 +80,13 @@ def _flagged_situation(sku: SkuStock, flagged: Reservation, free: dict[str, int]
 
 
 def _to_be_asked(sku: SkuStock, lacking: Reservation, largest: list[Holding]) -> list[Holding]:
-    """Who may be asked to give units back: the largest holders, and those that have nothing left here and would be healed before it."""
+    """Who may be asked to give units back: the largest holders, and those that have nothing left here and would be healed before it; in an
+    order that does not hang on when each was read into memory."""
     found = {holding.demand: holding for holding in largest}
     if 0 < sku.flagged <= MAX_CLAIMS:
-        for one in sku.reservations.values():
-            if one.flagged and one.key[0] != lacking.key[0]:
-                found.setdefault(one.key[0], Holding(one.key[0], {}, one.mark is not None))
+        flagged = [one for one in sku.reservations.values() if one.flagged and one.key[0] != lacking.key[0]]
+        for one in sorted(flagged, key=lambda one: one.key):
+            found.setdefault(one.key[0], Holding(one.key[0], {}, one.mark is not None))
     return [holding for holding in found.values() if not holding.picking]
 
 
