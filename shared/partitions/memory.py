@@ -7,7 +7,7 @@ seam, so that a seeded scheduler can put any other step, a crash or a takeover t
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from shared.partitions.model import Batch, DeadLetter, OutboxRow, PartitionId, PartitionRow, Position
 from shared.partitions.ports import FORGET_AT_ONCE, FenceLost
@@ -18,6 +18,10 @@ GONE = object()
 
 class ConnectionLost(Exception):
     """The connection to the store broke. Drop everything in memory, connect and claim again."""
+
+
+class Deadlock(ConnectionLost):
+    """Two transactions waited for each other's rows, and the server has ended one of them."""
 
 
 async def no_pause() -> None:
@@ -81,67 +85,155 @@ class MemoryDatabase:
         """Told the writes of every transaction that took effect, by table and key: for checkers."""
         self.tables: dict[str, dict[Any, Any]] = {}
         self.locks: dict[Any, MemoryTransaction] = {}
+        self._wanted: dict[MemoryTransaction, Any] = {}
 
     def table(self, name: str) -> dict[Any, Any]:
         """The committed rows of a table."""
         return self.tables.setdefault(name, {})
 
     async def lock(self, key: Any, transaction: MemoryTransaction) -> None:
-        """Wait until nobody else holds the row, then hold it."""
-        while self.locks.get(key, transaction) is not transaction:
-            await self.pause()
+        """Wait until nobody else holds the row, then hold it. Raises Deadlock where whoever holds it waits for this transaction."""
+        try:
+            while self.locks.get(key, transaction) is not transaction:
+                self._wanted[transaction] = key
+                if self._waits_for_itself(transaction):
+                    raise Deadlock
+                await self.pause()
+        finally:
+            self._wanted.pop(transaction, None)
         self.locks[key] = transaction
+
+    def _waits_for_itself(self, transaction: MemoryTransaction) -> bool:
+        holder: MemoryTransaction | None = transaction
+        while holder in self._wanted:
+            holder = self.locks.get(self._wanted[holder])
+            if holder is transaction:
+                return True
+        return False
 
     def unlock(self, transaction: MemoryTransaction) -> None:
         """End of transaction: its locks go."""
         self.locks = {key: owner for key, owner in self.locks.items() if owner is not transaction}
 
 
-class MemoryPartitionStore:
-    """`PartitionStore` over a `MemoryDatabase`. One object stands for one connection."""
+class Through(Protocol):
+    """What the statements of a batch go through: a connection, or what stands for one that several state partitions share."""
+
+    def current(self) -> MemoryTransaction: ...
+
+    def open(self) -> MemoryTransaction: ...
+
+    async def seam(self) -> None: ...
+
+    async def locked(self, key: Any) -> MemoryTransaction: ...
+
+    async def begin(self) -> None: ...
+
+    async def commit(self) -> None: ...
+
+    async def rollback(self) -> None: ...
+
+
+class MemoryConnection:
+    """One connection, and at most one transaction on it. It has all locks and writes of everybody whose batches go through it."""
 
     def __init__(self, database: MemoryDatabase) -> None:
-        self.database = database
+        self._database = database
         self._transaction: MemoryTransaction | None = None
         self._ended = False
-        self.partition: PartitionId | None = None
 
     def current(self) -> MemoryTransaction:
         """The open transaction; outside one, a reader of what is committed. Raises ConnectionLost after `end_session`."""
         if self._ended:
             raise ConnectionLost
-        return self._transaction or MemoryTransaction(self.database)
+        return self._transaction or MemoryTransaction(self._database)
 
-    def drop(self) -> None:
-        """The client died or the connection broke: the server rolls back."""
-        if self._transaction is not None:
-            self.database.unlock(self._transaction)
-            self._transaction = None
+    def open(self) -> MemoryTransaction:
+        """The open transaction. Raises ConnectionLost where the server has ended it."""
+        if self._transaction is None:
+            raise ConnectionLost
+        return self._transaction
 
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
         return self._transaction is not None
 
+    def drop(self) -> None:
+        """The client died or the connection broke: the server rolls back."""
+        if self._transaction is not None:
+            self._database.unlock(self._transaction)
+            self._transaction = None
+
     def end_session(self) -> None:
         """The server ends it, as it does to a client that idles in a transaction: rolls back, and every further statement fails."""
         self.drop()
         self._ended = True
 
-    def _open(self) -> MemoryTransaction:
-        """The open transaction. Raises ConnectionLost where the server has ended it."""
-        if self._transaction is None:
-            raise ConnectionLost
-        return self._transaction
+    async def seam(self) -> None:
+        """A statement is on its way."""
+        await self._database.pause()
 
-    async def _locked(self, partition: PartitionId | None) -> MemoryTransaction:
-        """The open transaction, holding the partition's row. A transaction that the server ends while it waits holds nothing."""
-        transaction = self._open()
-        await self.database.lock(("partition", partition), transaction)
+    async def locked(self, key: Any) -> MemoryTransaction:
+        """The open transaction, holding the row. A transaction that the server ends while it waits holds nothing."""
+        transaction = self.open()
+        await self._database.lock(key, transaction)
         if transaction is not self._transaction:
-            self.database.unlock(transaction)
+            self._database.unlock(transaction)
             raise ConnectionLost
         return transaction
+
+    async def begin(self) -> None:
+        """Open a transaction."""
+        assert self._transaction is None, "one transaction at a time on one connection"
+        await self._database.pause()
+        if self._ended:
+            raise ConnectionLost
+        self._transaction = MemoryTransaction(self._database)
+
+    async def commit(self) -> None:
+        """All or nothing; raises ConnectionLost where the answer is lost, whether or not it took effect."""
+        await self._database.pause()
+        transaction = self.open()
+        fate = self._database.on_commit()
+        if fate != "lost_before":
+            transaction.apply()
+            self._database.on_applied(transaction.staged)
+        self.drop()
+        if fate != "answered":
+            raise ConnectionLost
+        await self._database.pause()
+
+    async def rollback(self) -> None:
+        """Nothing was written."""
+        self.drop()
+
+
+class MemoryPartitionStore:
+    """`PartitionStore` over a `MemoryDatabase`, with a connection of its own. `through`: that one, or, for one batch, what stands for one
+    that it shares with others."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self.database = database
+        self.connection = MemoryConnection(database)
+        self.through: Through = self.connection
+        self.partition: PartitionId | None = None
+
+    def alone(self) -> None:
+        """The next statements go through its own connection again."""
+        self.through = self.connection
+
+    def current(self) -> MemoryTransaction:
+        """The open transaction; outside one, a reader of what is committed. Raises ConnectionLost after `end_session`."""
+        return self.through.current()
+
+    async def seam(self) -> None:
+        """Before a statement."""
+        await self.through.seam()
+
+    def _locked(self, partition: PartitionId | None) -> Awaitable[MemoryTransaction]:
+        """The open transaction, holding the partition's row."""
+        return self.through.locked(("partition", partition))
 
     async def claim(self, partition: PartitionId, owner: str) -> PartitionRow:
         """See `PartitionStore.claim`."""
@@ -173,28 +265,15 @@ class MemoryPartitionStore:
 
     async def begin(self) -> None:
         """Open a transaction."""
-        assert self._transaction is None, "one transaction at a time on one connection"
-        await self.database.pause()
-        if self._ended:
-            raise ConnectionLost
-        self._transaction = MemoryTransaction(self.database)
+        await self.through.begin()
 
     async def commit(self) -> None:
-        """All or nothing; raises ConnectionLost where the answer is lost, whether or not it took effect."""
-        await self.database.pause()
-        transaction = self._open()
-        fate = self.database.on_commit()
-        if fate != "lost_before":
-            transaction.apply()
-            self.database.on_applied(transaction.staged)
-        self.drop()
-        if fate != "answered":
-            raise ConnectionLost
-        await self.database.pause()
+        """All or nothing; an error leaves it open whether it took effect."""
+        await self.through.commit()
 
     async def rollback(self) -> None:
         """See `PartitionStore.rollback`."""
-        self.drop()
+        await self.through.rollback()
 
     async def advance(self, epoch: int, batch_no: int, positions: Mapping[str, Position], published_sequence: int) -> datetime:
         """See `PartitionStore.advance`."""
@@ -210,15 +289,15 @@ class MemoryPartitionStore:
             "published_sequence": max(published_sequence, row["published_sequence"]),
         }
         transaction.put("partition", self.partition, row)
-        await self.database.pause()
+        await self.seam()
         return now
 
     async def finish(
         self, batch: Batch, outbox: Sequence[OutboxRow], marks: Mapping[tuple[str, str], int], dead: Sequence[DeadLetter]
     ) -> None:
         """See `PartitionStore.finish`."""
-        await self.database.pause()
-        transaction = self._open()
+        await self.seam()
+        transaction = self.through.open()
         row = transaction.get("partition", self.partition)
         assert row is not None, "advance comes first"
         transaction.put("partition", self.partition, row | {"out_sequence": batch.last_sequence})
@@ -235,7 +314,7 @@ class MemoryPartitionStore:
 
     async def unpublished(self, after_sequence: int) -> list[OutboxRow]:
         """See `PartitionStore.unpublished`."""
-        await self.database.pause()
+        await self.seam()
         rows = [row for key, row in self.current().scan("outbox") if key[0] == self.partition and row.last_sequence > after_sequence]
         return sorted(rows, key=lambda row: row.first_sequence)
 
@@ -256,7 +335,7 @@ class MemoryPartitionStore:
     async def forget_published(self, most: int = FORGET_AT_ONCE) -> int:
         """See `PostgresPartitionStore.forget_published`."""
         await self.begin()
-        transaction = self._open()
+        transaction = self.through.open()
         row = transaction.get("partition", self.partition)
         assert row is not None, "claim comes first"
         found = [(one.first_sequence, key) for key, one in transaction.scan("outbox") if self._is_published(row, key, one)]

@@ -35,7 +35,7 @@ class MemoryServer:
     async def end_session(self, store: Store) -> None:
         """The server ends the session of a client that does not move."""
         assert isinstance(store, MemoryPartitionStore)
-        store.end_session()
+        store.connection.end_session()
 
     def lose(self, cut: Literal["before", "after"]) -> None:
         """The next COMMIT is lost: before it took effect, or its answer."""

@@ -9,25 +9,27 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.partitions.crash import crash_point
-from shared.partitions.memory import ConnectionLost, MemoryPartitionStore
+from shared.partitions.joint import JointBatchLost
+from shared.partitions.memory import MemoryPartitionStore
 from shared.partitions.model import OutboxRow, PartitionId
 from shared.partitions.partition import StatePartition
-from shared.partitions.ports import FenceLost
 from tests.simulation.kafka import Log, Producer, ProducerFailed
 from tests.simulation.scheduler import Owner, Task, park, pause
+from tests.simulation.turns import LOST, Turns
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-LOST = (FenceLost, ConnectionLost)
-"""After any of these nothing in memory may be trusted."""
+ALONE_BATCHES = 3
+"""At most so many batches are made alone after one with others was lost."""
 
 
 class Process(Owner):
     """A simulated allocator process. Its ownerships are what it believes to own; the group may know better."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, world: "World", name: str) -> None:
         super().__init__(name)
+        self.turns = Turns(world, self)
         self.alive = True
         self.lives = 1
         self.ownerships: list[Ownership] = []
@@ -40,6 +42,7 @@ class Ownership:
     def __init__(self, world: "World", process: Process, partition: PartitionId) -> None:
         self.world, self.process, self.partition = world, process, partition
         self.revoked = False
+        self._alone = 0
         self.store: MemoryPartitionStore | None = None
         self._queue: deque[OutboxRow] = deque()
         self._reader: Task | None = None
@@ -54,7 +57,7 @@ class Ownership:
     def _ended(self, task: Task, error: BaseException | None) -> None:
         if task is self.task:
             self.cut()
-        self.world.group.task_ended(self, error)
+        self.world.group.task_ended(self.process, error)
 
     def _wake(self, task: Task | None) -> None:
         if task is not None:
@@ -69,7 +72,15 @@ class Ownership:
             except LOST as error:
                 self.world.count("event", f"met {type(error).__name__}")
                 self.let_go()
-                await park(self.world.scheduler.now_ms + self.world.random.randint(1, 50))
+                await self._before_claiming(error)
+
+    async def _before_claiming(self, error: Exception) -> None:
+        """Who lost a batch with others claims again at once, and goes alone for a while."""
+        if isinstance(error, JointBatchLost):
+            self._alone = self.world.random.randint(0, ALONE_BATCHES)
+            await pause()
+        else:
+            await park(self.world.scheduler.now_ms + self.world.random.randint(1, 50))
 
     async def _own(self) -> None:
         world = self.world
@@ -92,7 +103,8 @@ class Ownership:
         if not (state.has_records or state.deadline_is_due(self._clock())):
             await park(self._next_deadline_ms(state))
             return
-        self._queue.extend(await state.serve())
+        self._queue.extend(await (state.serve() if self._alone else self.process.turns.batch(state, store)))
+        self._alone = max(0, self._alone - 1)
         assert state.row is not None
         self._set_clock(state.row.logical_time)
         self._wake(self._publisher)
@@ -170,9 +182,8 @@ class Ownership:
 
     def lose_session(self) -> None:
         """The server ends the session of a client that idles in a transaction."""
-        if self.store is not None and self.store.in_transaction:
-            self.world.count("fault", "session of a frozen process ended")
-            self.store.end_session()
+        if self.store is not None:
+            self.world.end_session(self.store.connection)
 
     def cut(self) -> None:
         """The end, at once and wherever it stands: the process died, or was told to let go and did not wait."""

@@ -85,7 +85,7 @@ class EngineChecks:
             tally["said", _said(name, value)] += 1
 
     def applied(self, staged: Mapping[str, Mapping[Any, Any]]) -> None:
-        """A transaction took effect."""
+        """A transaction took effect: of one state partition, or of several together. What is promised of one holds of each."""
         for key, row in staged.get("outbox", {}).items():
             if row is not GONE:
                 self._outbox(key[0], row)
@@ -95,6 +95,14 @@ class EngineChecks:
                 epoch = staged["partition"][partition]["epoch"]
                 if batch.epoch != epoch:
                     raise Failed(f"a process wrote that had lost the partition: {partition} is at epoch {epoch}: {batch}")
+        for partition, row in staged.get("partition", {}).items():
+            self._whole(partition, row)
+
+    def _whole(self, partition: PartitionId, row: Mapping[str, Any]) -> None:
+        """Whoever takes part is there with all of its batch, or with nothing."""
+        made = self.batches[partition]
+        if (row["batch_no"], row["out_sequence"]) != (len(made), made[-1].last_sequence if made else 0):
+            raise Failed(f"a part of a batch is kept: {partition} of {len(made)} batches: {row}")
 
     def _outbox(self, partition: PartitionId, row: OutboxRow) -> None:
         if len(row.records) != row.last_sequence - row.first_sequence + 1:

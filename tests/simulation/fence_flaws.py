@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.partitions.memory import ConnectionLost, MemoryDatabase, MemoryPartitionStore, MemoryTransaction
-from shared.partitions.model import OutboxRow, PartitionId, Position
+from shared.partitions.model import OutboxRow, Position
 from shared.partitions.partition import StatePartition
 from tests.simulation.flaw import Flaw
 from tests.simulation.kafka import Log
@@ -40,8 +40,9 @@ class ZombieMayWrite(Flaw):
 class _FenceCommittedAlone(MemoryPartitionStore):
     async def advance(self, epoch: int, batch_no: int, positions: Mapping[str, Position], published_sequence: int) -> datetime:
         now = await super().advance(epoch, batch_no, positions, published_sequence)
-        await self.commit()
-        await self.begin()
+        if self.through is self.connection:
+            await self.commit()
+            await self.begin()
         return now
 
 
@@ -52,16 +53,14 @@ class FenceOutsideTheTransaction(Flaw):
         return _FenceCommittedAlone(database)
 
 
-class _NoLockStore(MemoryPartitionStore):
-    async def _locked(self, partition: PartitionId | None) -> MemoryTransaction:
-        return self._open()
+async def _no_lock(self: MemoryDatabase, key: Any, transaction: MemoryTransaction) -> None:
+    return
 
 
 class FenceIsReadAndNotLocked(Flaw):
     """The partition row is read and compared without a lock, so two owners may both pass before either commits."""
 
-    def store(self, database: MemoryDatabase) -> MemoryPartitionStore:
-        return _NoLockStore(database)
+    changes = ((MemoryDatabase, "lock", _no_lock),)
 
 
 class _KeepsGoing(StatePartition):

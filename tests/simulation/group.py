@@ -22,7 +22,7 @@ class Group:
     def __init__(self, world: "World") -> None:
         self.world, self._random = world, world.random
         swarm = world.swarm
-        self.processes = [Process(f"p{number}") for number in range(swarm.processes)]
+        self.processes = [Process(world, f"p{number}") for number in range(swarm.processes)]
         self.partitions = [PartitionId("stock", number) for number in range(swarm.stock_partitions)]
         self.partitions += [PartitionId("demand", number) for number in range(swarm.demand_partitions)]
         self._meant: dict[PartitionId, Process] = {}
@@ -79,10 +79,10 @@ class Group:
 
     # ---------------------------------------------------------------- what happens to processes
 
-    def task_ended(self, ownership: Ownership, error: BaseException | None) -> None:
+    def task_ended(self, process: Process, error: BaseException | None) -> None:
         """A task came to its end: stopped as told, killed by a crash point, or a fault of the code under test."""
         if isinstance(error, ProcessDied):
-            self._crash(ownership.process)
+            self._crash(process)
         elif error is not None:
             raise error
 
@@ -103,6 +103,7 @@ class Group:
         process.back_at_ms = self._in_steps(self._random.choice((0, 100, 1_000)))
         for ownership in list(process.ownerships):
             ownership.cut()
+        process.turns.died()
 
     def _freeze_one(self) -> None:
         """SIGSTOP. The group may give its partitions to others meanwhile: a zombie when it goes on."""
@@ -110,6 +111,7 @@ class Group:
         if process.alive and not process.frozen:
             self.world.count("fault", "freeze (SIGSTOP)")
             self.away += 1
+            process.turns.frozen()
             process.frozen, process.idle_until_ms = True, self._in_steps(IDLE_IN_TRANSACTION_STEPS)
             process.back_at_ms = self._in_steps(self._random.choice((20, 200, 1_000, 4_000)))
 
@@ -130,6 +132,7 @@ class Group:
             if process.frozen and now_ms > process.idle_until_ms:
                 for ownership in process.ownerships:
                     ownership.lose_session()
+                self.world.end_session(process.turns.connection)
             if (process.frozen or not process.alive) and now_ms >= process.back_at_ms:
                 self._come_back(process)
 

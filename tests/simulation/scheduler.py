@@ -1,9 +1,11 @@
 """One seeded scheduler owns time and order. It drives every coroutine by hand, so it can stop, end or continue any of them at any await.
 
-Knows nothing of what the coroutines do. There is no asyncio loop: an await that reaches the scheduler is `pause` or `park`.
+Knows nothing of what the coroutines do. There is no asyncio loop: an await that reaches the scheduler is `pause`, `park`, or a future of
+the product's (see `loop`).
 """
 
 import types
+from asyncio import Future
 from collections.abc import Callable, Coroutine, Generator
 from random import Random
 from typing import Any
@@ -94,7 +96,14 @@ class Scheduler:
         finally:
             self.current = None
 
-    def _park(self, task: Task, until_ms: int) -> None:
+    def _park(self, task: Task, asked: "int | Future[Any]") -> None:
+        if isinstance(asked, int):
+            self._park_until(task, asked)
+        else:
+            task.parked = True
+            asked.add_done_callback(lambda _: self.wake(task))
+
+    def _park_until(self, task: Task, until_ms: int) -> None:
         task.parked, task.until_ms = True, None if until_ms < 0 else until_ms
         if 0 <= until_ms < self._none_before_ms:
             self._none_before_ms = until_ms

@@ -23,10 +23,10 @@ class Seams:
         self._storage, self._store = storage, store
 
     def __getattr__(self, name: str) -> Any:  # stands for every method of the storage, whatever it takes
-        method, pause = getattr(self._storage, name), self._store.database.pause
+        method, store = getattr(self._storage, name), self._store
 
         async def at_a_seam(*arguments: Any) -> Any:
-            await pause()
+            await store.seam()
             return await method(*arguments)
 
         setattr(self, name, at_a_seam)  # so that it is made once

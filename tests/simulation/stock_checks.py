@@ -1,17 +1,21 @@
 """The stock side's promises, checked on what is committed: after every transaction, and at rest."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from services.allocator.core.stock.rows import BatonRow, MovementRow, QueueRow, RecordRow, ReservationRow
 from services.allocator.store.demand_memory import PAGES
 from services.allocator.store.demand_memory import TABLE as DEMANDS
 from services.allocator.store.demand_ports import DemandRow
-from services.allocator.store.stock_memory import BATONS, MOVEMENTS, QUEUES, RECORDS, RESERVATIONS
+from services.allocator.store.stock_memory import BATONS, MOVEMENTS, QUEUES, RECORDS
+from services.allocator.store.stock_memory import RESERVATIONS as RESERVED
 from shared.partitions.memory import GONE
-from shared.partitions.model import InputRecord
+from shared.partitions.model import Batch, InputRecord, PartitionId
+from shared.schemas.topics import OUTCOMES, RESERVATIONS, Topic
+from shared.schemas.values import sku_key
+from shared.schemas.wire import partition_of
 from tests.simulation.baton_checks import check_batons
 from tests.simulation.books import Sku, SkuBooks, check_movements, check_nobody_asleep, check_nobody_passed_over, check_sku
 from tests.simulation.failed import Failed
@@ -22,7 +26,22 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 CLOCKS_JUMP = timedelta(minutes=1)
-_TABLES = (RECORDS, RESERVATIONS, MOVEMENTS, BATONS, QUEUES)
+_TABLES = (RECORDS, RESERVED, MOVEMENTS, BATONS, QUEUES)
+
+
+class _Part(NamedTuple):
+    """One state partition's part of a transaction: its batch, the messages in it, and the only one where it is alone."""
+
+    batch: Batch
+    messages: list[Any]
+    single: Any
+
+
+class _Touched(NamedTuple):
+    """A SKU as it was before, and whose part has changed it."""
+
+    before: SkuBooks
+    part: _Part
 
 
 class StockChecks:
@@ -36,15 +55,12 @@ class StockChecks:
         self._known: dict[tuple[str, Any], Any] = {}
 
     def applied(self, staged: dict[str, dict[Any, Any]]) -> None:
-        """A transaction took effect."""
-        made = [(key, batch) for key, batch in staged.get("batch", {}).items() if batch is not GONE]
-        if not made:
+        """A transaction took effect: of one state partition, or of several together. Each part is held against what its own batch read
+        and when that was."""
+        parts = {key[0]: self._part(key[0], batch) for key, batch in staged.get("batch", {}).items() if batch is not GONE}
+        if not parts:
             return
-        (((partition, _), batch),) = made
-        records = records_of(self.world, partition, batch)
-        messages = [message for record in records for message in self._said_by(record)]
-        message = messages[0] if len(records) == len(messages) == 1 else None
-        touched: dict[Sku, SkuBooks] = {}
+        touched: dict[Sku, _Touched] = {}
         for table in _TABLES:
             for key, value in staged.get(table, {}).items():
                 gone = value is GONE
@@ -52,22 +68,37 @@ class StockChecks:
                 if row is not None:
                     name = row.merchant, row.sku
                     if name not in touched:
-                        touched[name] = self.skus[name].before()
+                        touched[name] = _Touched(self.skus[name].before(), self._part_of(parts, RESERVATIONS, sku_key(*name)))
                     self._book(row, gone=gone)
                     if not gone:
                         self._known[table, key] = row
-        today = batch.logical_time.date()
-        for name, before in touched.items():
-            check_sku(name, self.skus[name], today)
-            check_nobody_passed_over(name, self.skus[name], today)
-            check_reservation(name, message, before, self.skus[name], today)
-            check_batons(name, before, self.skus[name], messages)
+        for name, (before, part) in touched.items():
+            self._check_touched(name, before, part)
         for demand in (key for key, row in staged.get(DEMANDS, {}).items() if row is GONE):
             self._forgotten(demand)
         for row in _demand_rows(staged):
-            check_demand(message, self._demands.get(row.demand), row)
+            check_demand(self._part_of(parts, OUTCOMES, row.demand).single, self._demands.get(row.demand), row)
             self._demands[row.demand] = row
             self.world.tally["event", "attempt expired"] += row.status == "backoff"
+
+    def _part(self, partition: PartitionId, batch: Batch) -> _Part:
+        records = records_of(self.world, partition, batch)
+        messages = [message for record in records for message in self._said_by(record)]
+        return _Part(batch, messages, messages[0] if len(records) == len(messages) == 1 else None)
+
+    def _part_of(self, parts: Mapping[PartitionId, _Part], lead: Topic, key: str) -> _Part:
+        """Whose part this key is of. Nobody may write what belongs to another partition."""
+        partition = PartitionId(lead.side, partition_of(key, self.world.counts[lead.name]))
+        if partition not in parts:
+            raise Failed(f"a partition wrote what is not its own: {key} belongs to {partition}, written by {list(parts)}")
+        return parts[partition]
+
+    def _check_touched(self, name: Sku, before: SkuBooks, part: _Part) -> None:
+        today = part.batch.logical_time.date()
+        check_sku(name, self.skus[name], today)
+        check_nobody_passed_over(name, self.skus[name], today)
+        check_reservation(name, part.single, before, self.skus[name], today)
+        check_batons(name, before, self.skus[name], part.messages)
 
     def _forgotten(self, demand: str) -> None:
         """The demand side forgets last."""

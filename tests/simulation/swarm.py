@@ -14,6 +14,7 @@ class Swarm:
     `rebalance`: of processes, with `crash_at_point` at each named one. `hearing`: how soon processes know what their group has decided.
     `commit_lost`, `statement_lost`: of the database's connections. `producer_failure`: of records that a producer gives up; those that
     it had sent land later, by `landing`. `housekeeping`: of batches after which a little is tidied up; `publish_rows`: outbox rows at once.
+    `together`: of batches that go in one transaction with whichever others of their process wait.
     """
 
     stock_partitions: int
@@ -38,6 +39,7 @@ class Swarm:
     hearing: float
     housekeeping: float
     publish_rows: int
+    together: float
 
 
 def draw(random: Random) -> Swarm:
@@ -67,4 +69,5 @@ def draw(random: Random) -> Swarm:
         hearing=one_of((0.005, 0.02, 0.02, 0.06)),
         housekeeping=one_of((0, 0.01, 0.03, 0.1)),
         publish_rows=one_of((1, 5, 5, 50)),
+        together=one_of((0, 0.3, 0.7, 1)),
     )

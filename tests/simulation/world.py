@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from shared.partitions import crash
-from shared.partitions.memory import ConnectionLost, MemoryDatabase, MemoryPartitionStore
+from shared.partitions.memory import ConnectionLost, MemoryConnection, MemoryDatabase, MemoryPartitionStore
 from shared.partitions.model import InputRecord, PartitionId
 from shared.partitions.partition import StatePartition
 from shared.schemas.topics import TOPICS
@@ -23,6 +23,7 @@ from tests.simulation.failed import Failed
 from tests.simulation.flaw import Flaw
 from tests.simulation.group import Group, ProcessDied
 from tests.simulation.kafka import Kafka
+from tests.simulation.loop import Loop
 from tests.simulation.scheduler import Scheduler, pause
 from tests.simulation.swarm import Swarm, draw
 
@@ -46,6 +47,7 @@ class World:
         self.random = Random(seed)
         self.swarm: Swarm = draw(self.random)
         self.scheduler = Scheduler(self.random)
+        self.loop = Loop(self.scheduler)
         self.step_ms = max(1, self.swarm.tick_ms)
         self.faults = True
         self.counts = {t.name: self.swarm.stock_partitions if t.side == "stock" else self.swarm.demand_partitions for t in TOPICS}
@@ -106,7 +108,13 @@ class World:
 
     def disconnect(self, store: MemoryPartitionStore) -> None:
         """The server rolls back what was open."""
-        store.drop()
+        store.connection.drop()
+
+    def end_session(self, connection: MemoryConnection) -> None:
+        """The server ends the session of a client that idles in a transaction."""
+        if connection.in_transaction:
+            self.count("fault", "session of a frozen process ended")
+            connection.end_session()
 
     def state_partition(self, partition: PartitionId, store: MemoryPartitionStore) -> StatePartition:
         """The real thing, over a connection."""
@@ -135,7 +143,7 @@ class World:
         """All of it. Raises Failed, or whatever the code under test raised."""
         crash.listen(self._at_crash_point)
         try:
-            with self.flaw.planted():
+            with self.flaw.planted(), self.loop.running():
                 self._all_phases()
         finally:
             crash.listen(None)
