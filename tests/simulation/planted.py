@@ -3,12 +3,14 @@
 from tests.simulation.demand_flaws import DEMAND_FLAWS
 from tests.simulation.fence_flaws import FENCE_FLAWS
 from tests.simulation.flaw import Flaw
+from tests.simulation.joint_flaws import JOINT_FLAWS
 from tests.simulation.log_flaws import LOG_FLAWS
 from tests.simulation.queue_flaws import QUEUE_FLAWS
 from tests.simulation.stock_flaws import STOCK_FLAWS
 
 PARTS: dict[str, tuple[type[Flaw], ...]] = {
     "The fence": tuple(FENCE_FLAWS),
+    "Batches that go together": tuple(JOINT_FLAWS),
     "The log": tuple(LOG_FLAWS),
     "Stock on hand and what lies behind reservations": tuple(STOCK_FLAWS),
     "Reservations and the queue at a SKU": tuple(QUEUE_FLAWS),
