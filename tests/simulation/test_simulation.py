@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from tests.simulation.business import Tally
 from tests.simulation.failed import is_refuted
 from tests.simulation.flaw import Flaw
 from tests.simulation.planted import PLANTED
@@ -43,6 +45,14 @@ def test_a_seed_gives_the_same_history_in_another_process_with_other_hashes() ->
 
 def test_different_seeds_give_different_histories() -> None:
     assert len({run_seed(seed).history for seed in range(8)}) == 8
+
+
+def test_batches_go_together_and_are_lost_for_every_reason() -> None:
+    """So what is promised of each holds of them too."""
+    tally: Tally = sum((run_seed(seed, "toy").tally for seed in range(100)), Counter())
+    met = {what for (group, what), times in tally.items() if group == "event" and what.startswith("joint batch") and times}
+    lost = {f"joint batch lost: {reason}" for reason in ("ConnectionLost", "FenceLost", "killed")}
+    assert met >= {"joint batch", "joint batch frozen", *lost}
 
 
 @cache
