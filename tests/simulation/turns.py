@@ -111,11 +111,17 @@ class Turns:
             while waiting.told is None and not waiting.is_alone:
                 await park()
         finally:
-            if waiting in self._line:
-                self._line.remove(waiting)
+            self._left_by(waiting)
         if isinstance(waiting.told, Exception):
             raise waiting.told
         return await state.serve() if waiting.told is None else waiting.told
+
+    def _left_by(self, waiting: _Waiting) -> None:
+        """Whoever waited has been told, or has lost its partition meanwhile."""
+        if waiting in self._line:
+            self._line.remove(waiting)
+        elif waiting.told is None and not waiting.is_alone and self._process.alive:
+            self._world.count("event", "part of a joint batch outlived its owner")
 
     def _spawn(self, what: str, coroutine: Any) -> Task:
         return self._world.scheduler.spawn(f"{self._process.name} {what}", self._process, coroutine, self._ended)
