@@ -40,6 +40,14 @@ def test_every_promise_of_a_state_partition_holds_for_effects_that_are_not_idemp
     assert not failed, "\n".join(failed)
 
 
+def test_batches_go_together_and_are_lost_for_every_reason(toys: list[Result]) -> None:
+    """So what is promised of a batch was tried with those, too."""
+    tally: Tally = sum((toy.tally for toy in toys), Counter())
+    lost = {f"joint batch lost: {reason}" for reason in ("ConnectionLost", "FenceLost", "killed")}
+    wanted = {"joint batch", "joint batch frozen", "part of a joint batch outlived its owner", *lost}
+    assert {what for what in wanted if not tally["event", what]} == set()
+
+
 def test_a_seed_gives_the_same_history_in_another_process_with_other_hashes() -> None:
     """Sets and dictionaries of text stand in another order there: nothing may hang on it."""
     here = [run_seed(seed).history for seed in range(12)]
@@ -51,14 +59,6 @@ def test_a_seed_gives_the_same_history_in_another_process_with_other_hashes() ->
 
 def test_different_seeds_give_different_histories() -> None:
     assert len({run_seed(seed).history for seed in range(8)}) == 8
-
-
-def test_batches_go_together_and_are_lost_for_every_reason(toys: list[Result]) -> None:
-    """So what is promised of a batch was tried with those, too."""
-    tally: Tally = sum((toy.tally for toy in toys), Counter())
-    lost = {f"joint batch lost: {reason}" for reason in ("ConnectionLost", "FenceLost", "killed")}
-    wanted = {"joint batch", "joint batch frozen", "part of a joint batch outlived its owner", *lost}
-    assert {what for what in wanted if not tally["event", what]} == set()
 
 
 @cache

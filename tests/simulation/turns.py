@@ -138,10 +138,14 @@ class Turns:
             taken, self._line = self._line, []
             if len(taken) > 1:
                 await self._together(taken)
-            for waiting in taken:
-                waiting.is_alone = len(taken) == 1
-                self._world.scheduler.wake(waiting.task)
+            else:
+                self._tell_alone(taken)
         self._turn = None
+
+    def _tell_alone(self, taken: Sequence[_Waiting]) -> None:
+        for waiting in taken:  # one, or none where it has gone meanwhile
+            waiting.is_alone = True
+            self._world.scheduler.wake(waiting.task)
 
     async def _together(self, taken: Sequence[_Waiting]) -> None:
         self._world.count("event", "joint batch")
@@ -166,6 +170,7 @@ class Turns:
             waiting.store.alone()
             member.end()
             self._parts -= 1
+            self._world.scheduler.wake(waiting.task)
             if self._turn is not None:
                 self._world.scheduler.wake(self._turn)
 
