@@ -44,7 +44,7 @@ def test_batches_go_together_and_are_lost_for_every_reason(toys: list[Result]) -
     """So what is promised of a batch was tried with those, too."""
     tally: Tally = sum((toy.tally for toy in toys), Counter())
     lost = {f"joint batch lost: {reason}" for reason in ("ConnectionLost", "FenceLost", "killed")}
-    wanted = {"joint batch", "joint batch frozen", "part of a joint batch outlived its owner", *lost}
+    wanted = {"joint batch", "joint batch frozen", *lost}
     assert {what for what in wanted if not tally["event", what]} == set()
 
 
