@@ -31,7 +31,7 @@ from shared.kafka import partition_counts
 from shared.partitions.link import Link
 from shared.partitions.partition import CODE_VERSION, Limits
 from shared.partitions.ports import Side
-from shared.partitions.process import PartitionProcess, SideKind
+from shared.partitions.process import PartitionProcess
 from shared.schemas.topics import OUTCOMES, RESERVATIONS
 from shared.schemas.values import DemandKind
 from shared.settings import Settings
@@ -51,16 +51,13 @@ def partition_process(settings: Settings, sides: tuple[str, ...] = ("stock", "de
     def demand(link: Link) -> Side:
         return DemandSide(PostgresDemandStorage(link), DemandSettings(policy=policy, keep=keep))
 
-    kinds = {
-        StockSide.name: SideKind(RESERVATIONS.name, StockSide.inputs, stock),
-        DemandSide.name: SideKind(OUTCOMES.name, DemandSide.inputs, demand),
-    }
+    makers = {"stock": (RESERVATIONS.name, stock), "demand": (OUTCOMES.name, demand)}
     return PartitionProcess(
         bootstrap=settings.bootstrap,
         group=GROUP,
         owner=f"{socket.gethostname()}/{os.getpid()}",
         counts=counts,
-        sides={name: kinds[name] for name in sides},
+        sides={name: makers[name] for name in sides},
         connect=lambda: _state_connection(settings.dsn),
         tokens=lambda: str(uuid.uuid4()),
         limits=Limits(),

@@ -4,6 +4,7 @@ Every statement of a batch takes rows and is said as a value, so that those of s
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import asyncpg
@@ -61,7 +62,9 @@ class Through(Protocol):
 
 def columns(*written: Callable[[Sequence[Any]], Any]) -> Callable[[Rows], list[Any]]:
     """Arguments for a statement that takes one array a column, each written so."""
-    return lambda rows: [write(column) for write, column in zip(written, zip(*rows, strict=True), strict=True)]
+    return lambda rows: [
+        write(column) for write, column in zip(written, zip(*rows, strict=True) if rows else repeat(()), strict=bool(rows))
+    ]
 
 
 class Alone:

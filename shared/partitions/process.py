@@ -5,7 +5,6 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import NamedTuple
 
 import asyncpg
 from aiokafka.errors import KafkaError
@@ -22,22 +21,14 @@ from shared.partitions.membership import GroupMembership
 from shared.partitions.model import PartitionId
 from shared.partitions.partition import Limits
 from shared.partitions.ports import Side
-from shared.partitions.reader import LogReaders
+from shared.partitions.reader import LogReader
 from shared.partitions.turns import Turns
 from shared.partitions.worker import STORE_ERRORS, Worker, World, ended
 from shared.schemas.topics import RETENTION_DAYS
 
 logger = logging.getLogger("earmark.process")
 
-
-class SideKind(NamedTuple):
-    """One kind of state partition: the topic whose partition numbers say which are ours, all that it reads, and what makes its business."""
-
-    lead: str
-    inputs: tuple[str, ...]
-    make: Callable[[Link], Side]
-
-
+SideMaker = Callable[[Link], Side]
 STUCK_SECONDS = 30.0
 WORLD_CHECK_SECONDS = 15.0
 PAUSE_SECONDS = 1.0
@@ -53,7 +44,7 @@ class PartitionProcess:
         group: str,
         owner: str,
         counts: dict[str, int],
-        sides: Mapping[str, SideKind],
+        sides: Mapping[str, tuple[str, SideMaker]],
         connect: Callable[[], Awaitable[asyncpg.Connection]],
         tokens: Callable[[], str],
         limits: Limits,
@@ -62,14 +53,14 @@ class PartitionProcess:
         session_ms: int = SESSION_MS,
         keep: timedelta = timedelta(days=RETENTION_DAYS),
     ) -> None:
-        """`sides`: by name. `check_world` raises WorldChanged or CodeTooOld. `keep`: how long history is kept."""
-        self._sides = sides
-        self._counts = {name: counts[side.lead] for name, side in sides.items()}
+        """`sides`: name to (lead topic, maker of the side over a link to the database). `check_world` raises WorldChanged or CodeTooOld.
+        `keep`: how long history is kept."""
+        self._sides = {name: maker for name, (_, maker) in sides.items()}
+        self._counts = {name: counts[lead] for name, (lead, _) in sides.items()}
         self._check_world, self._world_check_seconds = check_world, world_check_seconds
         self._doubt = asyncio.Event()
-        self._writer, self._inspector = KafkaLogWriter(bootstrap), Inspector(bootstrap)
-        self._reader = LogReaders(bootstrap, {topic for side in sides.values() for topic in side.inputs}, self._doubt.set)
-        leads = {name: side.lead for name, side in sides.items()}
+        self._writer, self._reader, self._inspector = KafkaLogWriter(bootstrap), LogReader(bootstrap, self._doubt.set), Inspector(bootstrap)
+        leads = {name: lead for name, (lead, _) in sides.items()}
         self._lag = LagReport(bootstrap, group, self._reached)
         self._membership = GroupMembership(bootstrap, group, leads, self._on_change, session_ms)
         tails = OutputTails(bootstrap, counts)
@@ -165,7 +156,7 @@ class PartitionProcess:
                 self._join(partition)
 
     def _join(self, partition: PartitionId) -> None:
-        worker = Worker(partition, self._sides[partition.side].make, self._world)
+        worker = Worker(partition, self._sides[partition.side], self._world)
         self.workers[partition] = worker
         self._tasks[partition] = asyncio.create_task(worker.run(), name=str(partition))
 

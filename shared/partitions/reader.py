@@ -1,8 +1,6 @@
-"""Reads the inputs of all state partitions of a process, by `assign` and `seek` to the offsets in their rows: a consumer for each topic.
+"""One consumer that reads the inputs of all state partitions of a process, by `assign` and `seek` to the offsets in their rows.
 
-A partition without room is not polled, so that its records wait in the broker and not in our memory. Of one topic, because whatever
-comes, a consumer names all its partitions in the next fetch, and the broker answers for all: with one consumer for four topics an allocator
-took a tenth more CPU for a lone order, and Kafka a twentieth.
+A partition without room is not polled, so that its records wait in the broker and not in our memory.
 """
 
 import asyncio
@@ -40,48 +38,30 @@ class Attachment:
     has_room: Callable[[], bool]
     offer: Callable[[Iterable[InputRecord]], None]
 
-
-class LogReaders:
-    """Of these topics. Run it as one task."""
-
-    def __init__(self, bootstrap: str, topics: Iterable[str], on_doubt: Callable[[], None]) -> None:
-        self._readers = {topic: LogReader(bootstrap, topic, on_doubt) for topic in topics}
-
-    def attach(self, attachment: Attachment) -> None:
-        """Start reading for a state partition that has been taken over."""
-        for topic in attachment.topics:
-            self._readers[topic].attach(attachment)
-
-    def detach(self, attachment: Attachment) -> None:
-        """Stop reading for it; nothing more is offered after this returns."""
-        for topic in attachment.topics:
-            self._readers[topic].detach(attachment)
-
-    async def run(self) -> None:
-        """Read until cancelled."""
-        async with asyncio.TaskGroup() as reading:
-            for reader in self._readers.values():
-                reading.create_task(reader.run())
+    def inputs(self) -> list[TopicPartition]:
+        """Its partitions of every input topic."""
+        return [TopicPartition(topic, self.number) for topic in self.topics]
 
 
 class LogReader:
-    """Of one topic. `attach` and `detach` take effect with the next poll. `on_doubt`: an offset that we read to is not there."""
+    """Run it as one task. `attach` and `detach` take effect with the next poll. `on_doubt`: an offset that we read to is not there."""
 
-    def __init__(self, bootstrap: str, topic: str, on_doubt: Callable[[], None] = lambda: None) -> None:
-        self._bootstrap, self._topic, self._on_doubt = bootstrap, topic, on_doubt
+    def __init__(self, bootstrap: str, on_doubt: Callable[[], None] = lambda: None) -> None:
+        self._bootstrap, self._on_doubt = bootstrap, on_doubt
         self._attached: dict[TopicPartition, Attachment] = {}
         self._changed = asyncio.Event()
+        self.positions: dict[TopicPartition, int] = {}
 
     def attach(self, attachment: Attachment) -> None:
-        """See `LogReaders`."""
-        self._attached[TopicPartition(self._topic, attachment.number)] = attachment
+        """Start reading for a state partition that has been taken over."""
+        self._attached.update(dict.fromkeys(attachment.inputs(), attachment))
         self._changed.set()
 
     def detach(self, attachment: Attachment) -> None:
-        """See `LogReaders`."""
-        one = TopicPartition(self._topic, attachment.number)
-        if self._attached.get(one) is attachment:
-            del self._attached[one]
+        """Stop reading for it; nothing more is offered after this returns."""
+        for one in attachment.inputs():
+            if self._attached.get(one) is attachment:
+                del self._attached[one]
         self._changed.set()
 
     async def run(self) -> None:

@@ -24,7 +24,7 @@ from shared.partitions.model import InputRecord, OutboxRow, PartitionId, Positio
 from shared.partitions.partition import Halted, Limits, StatePartition
 from shared.partitions.ports import FenceLost, LogWriter, Side
 from shared.partitions.postgres import PostgresPartitionStore
-from shared.partitions.reader import Attachment, LogReaders
+from shared.partitions.reader import Attachment, LogReader
 from shared.partitions.turns import Turns
 from shared.schemas.topics import BY_NAME
 
@@ -48,7 +48,7 @@ class World:
     counts: dict[str, int]
     connect: Callable[[], Awaitable[asyncpg.Connection]]
     writer: LogWriter
-    reader: LogReaders
+    reader: LogReader
     check: Callable[[PartitionId, Mapping[str, Position], Mapping[str, Position]], Awaitable[None]]
     tails: OutputTails
     on_change: Callable[[str], None]

@@ -96,7 +96,7 @@ async def test_orders_take_a_record_with_a_strange_header_and_what_comes_behind_
 
 async def test_a_state_partition_reads_on_behind_a_strange_header(kafka_bootstrap: str, topic: str) -> None:
     offered: list[InputRecord] = []
-    reader = LogReader(kafka_bootstrap, topic)
+    reader = LogReader(kafka_bootstrap)
     reader.attach(Attachment((topic,), 0, lambda _: offered[-1].offset + 1 if offered else 0, lambda: True, offered.extend))
     async with beside(reader.run()):
         await _say(kafka_bootstrap, topic, b"before")
