@@ -62,7 +62,7 @@ def _finish(parts: Sequence[Finish]) -> list[Any]:
     batches = [(*part.partition, *_batch_row(part.batch)) for part in parts]
     told = [(*part.partition, part.batch.batch_no, *row) for part in parts for row in part.told]
     read = [(*part.partition, *row) for part in parts for row in part.read]
-    return [*_columns(batches, 11), *_columns(told, 8), *_columns(read, 5)]
+    return [*_batch_columns(batches), *_told_columns(told), *_read_columns(read)]
 
 
 def _batch_row(batch: Batch) -> tuple[Any, ...]:
@@ -72,10 +72,7 @@ def _batch_row(batch: Batch) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[list[Any]]:
-    """Rows turned into one array per column; `count` empty ones of none."""
-    return list(map(list, zip(*rows, strict=True))) if rows else [[] for _ in range(count)]
+_batch_columns, _told_columns, _read_columns = [link.columns(*count * (list,)) for count in (11, 8, 5)]
 
-
-FENCE = link.Statement(link.FENCE, _FENCE, link.columns(*[list] * 6), width=2)
+FENCE = link.Statement(link.FENCE, _FENCE, link.columns(*6 * (list,)), width=2)
 FINISH = link.Statement(link.FINISH, _FINISH, _finish)

@@ -76,7 +76,8 @@ class Alone:
 
     async def fetch(self, statement: Statement, rows: Rows) -> list[Any]:
         """See `Through`."""
-        return list(await self.connection.fetch(statement.sql, *statement.arguments(rows)))
+        found: list[Any] = await self.connection.fetch(statement.sql, *statement.arguments(rows))
+        return found
 
     async def write(self, statement: Statement, rows: Rows) -> None:
         """See `Through`."""

@@ -7,7 +7,7 @@ little more than one with sixteen.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
@@ -77,7 +77,7 @@ class Turns:
             if impatient := waiting in self._line:
                 self._line.remove(waiting)
         if impatient:
-            asyncio.create_task(_served(waiting))  # noqa: RUF006 - what it has is awaited below
+            self._start(_served(waiting))
         return await asyncio.shield(waiting.served)
 
     async def close(self) -> None:
@@ -88,9 +88,12 @@ class Turns:
     def _begin(self) -> None:
         """Not at once: who comes in the same moment goes along."""
         if self._idle:
-            turn = asyncio.create_task(self._turn(self._idle.pop(0)))
-            self._at_it.add(turn)
-            turn.add_done_callback(self._at_it.discard)
+            self._start(self._turn(self._idle.pop(0)))
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._at_it.add(task)
+        task.add_done_callback(self._at_it.discard)
 
     async def _turn(self, lane: int) -> None:
         try:
@@ -103,10 +106,9 @@ class Turns:
         """The first in the line, and whoever can go along."""
         taken: list[_Waiting] = []
         messages = 0
-        for waiting in list(self._line):
+        candidates = [one for one in self._line if not only_large or one.state.waiting_messages > self._most]
+        for waiting in candidates:
             messages += waiting.state.waiting_messages
-            if only_large and waiting.state.waiting_messages <= self._most:
-                continue
             if taken and (waiting.alone or messages > self._most):
                 break
             taken.append(waiting)

@@ -34,8 +34,10 @@ DATA_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 """SQLSTATE classes 22 and 23: the same batch would fail for ever. Served record by record, the culprit is found and put aside."""
 CAREFUL_RECORDS = 2_000
 ALONE_BATCHES = 20
+"""After a batch that was lost with others. Whoever was at fault fails again within fewer, and alone."""
 STORE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 """InternalClientError too: asyncpg raises it where the server ended the connection of a process that had been frozen in a batch."""
+FIRST_PAUSE_SECONDS = 0.1
 FENCE_PAUSE_SECONDS = 2.0
 MAX_PUBLISH_ROWS = 200
 
@@ -86,7 +88,7 @@ class Worker:
 
     async def run(self) -> None:
         """Serve until stopped; connect and take over again after every failure, with growing pauses."""
-        pause = 0.1
+        pause = FIRST_PAUSE_SECONDS
         while not self._stopping and self.halted is None:
             began = monotonic()
             try:
@@ -102,12 +104,12 @@ class Worker:
                 self._world.on_change(str(changed))
             except JointBatchLost as lost:
                 logger.info("%s: %s; claiming again", self.partition, lost)
-                pause, self._alone = 0.0, ALONE_BATCHES
+                pause, self._alone = FIRST_PAUSE_SECONDS, ALONE_BATCHES
             except DATA_ERRORS as error:
                 self._suspect(error)
             except (*STORE_ERRORS, KafkaError) as error:
                 logger.warning("%s: %s: %s; claiming again", self.partition, type(error).__name__, error)
-                pause = 0.1 if monotonic() - began > 10 else min(pause * 2, 5.0)
+                pause = FIRST_PAUSE_SECONDS if monotonic() - began > 10 else min(pause * 2, 5.0)
             except Exception as error:
                 self.halted = f"{self.partition} stops at a fault of its own ({type(error).__name__}: {error}): see the log"
                 logger.exception("%s", self.halted)

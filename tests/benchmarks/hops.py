@@ -13,19 +13,17 @@ from statistics import median
 from typing import Any
 
 import uvloop
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from shared.kafka import consumer_settings
 from shared.schemas import topics
-from shared.schemas.topics import Topic
 from shared.schemas.wire import decode, type_header
 from tests.benchmarks.http_flow import LONE_ORDERS, Customer, customer
 from tests.benchmarks.measuring import percentile_ms
 from tests.benchmarks.stand import Stand, stand
 from tests.support.servers import real_servers
+from tests.support.topic_reading import everything_on
 
 ACCEPTED = {
     topics.ORDERS.name: {"order_changed"},
@@ -33,6 +31,7 @@ ACCEPTED = {
     topics.OUTCOMES.name: {"outcomes.pack", "outcome"},
     topics.ALLOCATIONS.name: {"allocation_changed"},
 }
+"""In the order in which an order passes them."""
 SIDE = {topics.ORDERS.name: "demand", topics.RESERVATIONS.name: "stock", topics.OUTCOMES.name: "demand"}
 """Who reads it."""
 HOPS = (
@@ -60,13 +59,10 @@ async def measured(dsn: str, bootstrap: str) -> list[list[float]]:
     """The times of every order, by the wall clock: posted, then a mark's written and read by turns, then heard."""
     async with stand(dsn, bootstrap) as here, customer(here) as one:
         asked = [await _asked(one) for _ in range(LONE_ORDERS)]
-        marks = {
-            topic.name: await _marks(here, topic) for topic in (topics.ORDERS, topics.RESERVATIONS, topics.OUTCOMES, topics.ALLOCATIONS)
-        }
+        marks = {topic: await _marks(here, topic) for topic in ACCEPTED}
     found = []
     for number, posted, heard in asked:
-        ways = [mark for of_topic in marks.values() for mark in [of_topic[number]]]
-        between = [at for mark in ways for at in (mark.written, mark.read) if at is not None]
+        between = [at for of_topic in marks.values() for at in (of_topic[number].written, of_topic[number].read) if at is not None]
         found.append([posted, *between, heard])
     return found
 
@@ -77,12 +73,12 @@ async def _asked(one: Customer) -> tuple[str, float, float]:
     return one.last, posted, posted + seconds
 
 
-async def _marks(here: Stand, topic: Topic) -> dict[str, Mark]:
+async def _marks(here: Stand, topic: str) -> dict[str, Mark]:
     """By order; the first record of each."""
-    began = _beginnings(await here.rows(_BATCHES), topic.name)
+    began = _beginnings(await here.rows(_BATCHES), topic)
     found: dict[str, Mark] = {}
-    for record in await _records(here, topic):
-        for message in decode(record.value, type_header(record.headers), ACCEPTED[topic.name]):
+    for record in await everything_on(here.settings.bootstrap, topic):
+        for message in decode(record.value, type_header(record.headers), ACCEPTED[topic]):
             demand = message.demand.id if hasattr(message.demand, "id") else message.demand
             found.setdefault(demand.rpartition("/")[2], Mark(record.timestamp / 1e3, began(record.partition, record.offset)))
     return found
@@ -97,21 +93,6 @@ def _beginnings(batches: Iterable[Any], topic: str) -> Callable[[int, int], floa
         for offset in range(*json.loads(row["offsets"]).get(topic, (0, 0)))
     }
     return lambda partition, offset: taken.get((partition, offset))
-
-
-async def _records(here: Stand, topic: Topic) -> list[Any]:
-    consumer = AIOKafkaConsumer(**consumer_settings(here.settings.bootstrap))
-    await consumer.start()
-    try:
-        partitions = [TopicPartition(topic.name, number) for number in range(here.partitions)]
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        wanted, found = sum((await consumer.end_offsets(partitions)).values()), list[Any]()
-        while sum([await consumer.position(one) for one in partitions]) < wanted:
-            found += [one for records in (await consumer.getmany(timeout_ms=200)).values() for one in records]
-        return found
-    finally:
-        await consumer.stop()
 
 
 def show(console: Console, times: Sequence[Sequence[float]]) -> None:

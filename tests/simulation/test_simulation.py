@@ -51,7 +51,7 @@ def test_batches_go_together_and_are_lost_for_every_reason(toys: list[Result]) -
 def test_a_seed_gives_the_same_history_in_another_process_with_other_hashes() -> None:
     """Sets and dictionaries of text stand in another order there: nothing may hang on it."""
     here = [run_seed(seed).history for seed in range(12)]
-    code = "from tests.simulation.running import Result, run_seed; print(*[run_seed(seed).history for seed in range(12)])"
+    code = "from tests.simulation.running import run_seed; print(*[run_seed(seed).history for seed in range(12)])"
     environment = os.environ | {"PYTHONHASHSEED": "4711"}
     there = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
     assert there.stdout.split() == here

@@ -65,7 +65,7 @@ def _turns(turns: Sequence[_Turn]) -> list[list[Any]]:
     """A page is one text: a thousand demands at the price of thirty rows."""
     over = [(turn.partition, number) for turn in turns for number in turn.over]
     pages = [(turn.partition, page.number, _encode(page.rows).decode()) for turn in turns if (page := turn.page) is not None]
-    return [[row[at] for row in over] for at in range(2)] + [[row[at] for row in pages] for at in range(3)]
+    return [*columns(list, list)(over), *columns(list, list, list)(pages)]
 
 
 _load = Statement(LOAD, _LOAD, columns(texts, array), width=2)
