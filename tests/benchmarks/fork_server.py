@@ -1,8 +1,11 @@
 """The process behind those of a stand, forked as `earmark up` forks services. It knows one more: `stock`, the allocator's stock partitions
 alone, which the benchmark of the stock side measures."""
 
+import asyncio
 import logging
+import signal
 import sys
+from contextlib import suppress
 
 import uvloop
 
@@ -17,7 +20,15 @@ _service = serve.main
 def _stock() -> None:
     logging.basicConfig(level="WARNING")
     serve.tune_collector("allocator")
-    uvloop.run(partition_process(settings(), sides=("stock",)).run())
+    uvloop.run(_serve_stock())
+
+
+async def _serve_stock() -> None:
+    """Until it is told to stop, in order: a member that goes without a word keeps the next one waiting for its partitions."""
+    serving = asyncio.create_task(partition_process(settings(), sides=("stock",)).run())
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
+    with suppress(asyncio.CancelledError):
+        await serving
 
 
 def _named() -> None:
