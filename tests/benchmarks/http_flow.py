@@ -18,7 +18,7 @@ from tests.support.shop import api_key
 SKUS = 1_000
 WARM_ORDERS, LONE_ORDERS = 50, 200
 CLIENTS = 128
-MOST_SECONDS, HALF_SECONDS = 3.0, 6.0
+MOST_SECONDS, HALF_SECONDS = 3.0, 5.0
 
 
 class Customer:

@@ -19,7 +19,7 @@ from tests.benchmarks.workloads import Picker, picker
 
 CONNECTIONS = 16
 WARM_SECONDS = 0.5
-SECONDS = 3.0
+SECONDS = 2.0
 _RESERVE = "UPDATE stock SET reserved = reserved + $2, version = version + 1 WHERE sku = $1 AND on_hand - reserved >= $2"
 _LINE = "INSERT INTO reservation (order_id, line_no, sku, qty) VALUES ($1, $2, $3, $4)"
 _EVENT = "INSERT INTO outbox (key, payload) VALUES ($1, $2::jsonb)"

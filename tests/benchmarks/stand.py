@@ -250,9 +250,9 @@ async def stand(
     """A stand with a database of its own, a copy of `template`; topics are made anew, so two stands can not share a broker. `partitions`:
     of each side. `code`: the fork server of its processes."""
     async with AsyncExitStack() as stack:
-        database = await databases.create(dsn, template or await databases.template(dsn))
+        copied = databases.create(dsn, template or await databases.template(dsn))
+        database, _ = await asyncio.gather(copied, kafka_topics.recreate(bootstrap, partitions, partitions))
         stack.push_async_callback(databases.drop, dsn, database)
-        await kafka_topics.recreate(bootstrap, partitions, partitions)
         orders_port, allocator_port, inventory_port = free_ports(3)
         settings = Settings(
             kafka=bootstrap,

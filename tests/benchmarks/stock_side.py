@@ -3,6 +3,7 @@ with every durable row of the product. One process, eight stock partitions, ten 
 """
 
 from collections import defaultdict
+from functools import cache
 from random import Random
 
 from shared.schemas import topics
@@ -29,7 +30,7 @@ async def measure(
     """Run it once, on tables of its own: empty ones, or copies of those of the database `template`."""
     async with stand(dsn, bootstrap, template) as here:
         here.start("stock")
-        work = packed_reserves(picker(workload, 1, Random(1), skus), orders)
+        work = _work(workload, orders, skus)
         await here.fill_shelves(skus)
         outcomes = await here.counter(topics.OUTCOMES, b'"type":"outcome"')
         try:
@@ -44,6 +45,12 @@ async def measure(
         reserved = await here.ask(_RESERVED)
         assert outcomes.count == reserved == orders, f"{outcomes.count} outcomes and {reserved} units for {orders} orders"
     return measured
+
+
+@cache
+def _work(workload: str, orders: int, skus: int) -> list[tuple[int, Record]]:
+    """The same in every round."""
+    return packed_reserves(picker(workload, 1, Random(1), skus), orders)
 
 
 def packed_reserves(pick: Picker, orders: int) -> list[tuple[int, Record]]:
