@@ -16,7 +16,7 @@ from tests.benchmarks.workloads import Picker, picker
 from tests.support.shop import api_key
 
 SKUS = 1_000
-WARM_ORDERS, LONE_ORDERS = 50, 200
+WARM_ORDERS, LONE_ORDERS = 30, 200
 CLIENTS = 128
 MOST_SECONDS, HALF_SECONDS = 3.0, 5.0
 
