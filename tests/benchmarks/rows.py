@@ -58,22 +58,20 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What is measured together, on one stand: a measurement for each of its rows, in their order. `every`: in the first of so many rounds
-    only. What takes long for a figure that lies far from its floor, or differs little, is measured in every second."""
+    """What is measured together, on one stand: a measurement for each of its rows, in their order."""
 
     rows: tuple[Row, ...]
     measure: Callable[[Servers], Awaitable[Sequence[Measurement]]]
-    every: int = 1
 
 
 Measure = Callable[[Servers], Awaitable[Measurement]]
 
 
-def _alone(name: str, measure: Measure, *bars: Bar | AtLeast | AtMost, every: int = 1) -> Run:
+def _alone(name: str, measure: Measure, *bars: Bar | AtLeast | AtMost) -> Run:
     async def measured(servers: Servers) -> Sequence[Measurement]:
         return (await measure(servers),)
 
-    return Run((Row(name, bars),), measured, every)
+    return Run((Row(name, bars),), measured)
 
 
 def _reference(workload: str, lines: int) -> Measure:
@@ -114,25 +112,21 @@ RUNS = (
         lambda servers: restock.first_served(servers.postgres, servers.kafka),
         AtMost("p50_ms", 1_000, 100),
         AtMost("memory_mib", 500, 200),
-        every=2,
     ),
     _alone(
         "restock of 10,000 all-or-nothing demands",
         lambda servers: restock.all_or_nothing(servers.postgres, servers.kafka),
         AtLeast(500, 2_000),
-        every=2,
     ),
     _alone(
         "allocator, uniform, ten million reservations",
         lambda servers: growth.measure(servers.postgres, servers.kafka),
         Bar("allocator, uniform", 0.7, 0.95),
-        every=2,
     ),
     _alone(
         "allocator, uniform, 100,000 SKUs",
         lambda servers: stock_side.measure(servers.postgres, servers.kafka, "uniform", skus=100_000),
         AtMost("memory_mib", 1_024, 300),
-        every=2,
     ),
 )
 """Yardsticks first: what is cut short has at least those."""

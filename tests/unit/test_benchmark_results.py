@@ -80,16 +80,6 @@ async def test_a_run_measures_all_its_rows_in_every_round(monkeypatch: pytest.Mo
     assert measured == {"yardstick": [Measurement(1), Measurement(3)], "product": [Measurement(2), Measurement(4)]}
 
 
-@pytest.mark.parametrize(("rounds", "runs_of_it"), [(1, 1), (2, 1), (5, 3)])
-async def test_what_takes_long_takes_part_in_every_second_round(monkeypatch: pytest.MonkeyPatch, rounds: int, runs_of_it: int) -> None:
-    async def one(_: Servers) -> list[Measurement]:
-        return [Measurement(1)]
-
-    monkeypatch.setattr(bench, "REST_SECONDS", 0)
-    measured = await bench.measure([Run((YARDSTICK,), one), Run((PRODUCT,), one, 2)], Servers("", ""), rounds, Console(quiet=True))
-    assert [len(found) for found in measured.values()] == [rounds, runs_of_it]
-
-
 def test_the_report_is_written_for_programs_and_as_a_picture(tmp_path: Path) -> None:
     found = results([YARDSTICK, PRODUCT], {"yardstick": runs(100), "product": runs(650)})
     report.write(tmp_path, found)
