@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down clean test check static style types parallel alone simulate flaws chaos crash-points fuzz coverage bench hops growth soak acceptance record-release docs lock distclean
+.PHONY: help demo up down clean test check static style types parallel alone simulate flaws chaos crash-points fuzz coverage bench hops large-proof growth soak acceptance record-release docs lock distclean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -112,6 +112,9 @@ bench: $(STAMP) ## measure against the two yardsticks, all rows or ROW="hot"; th
 
 hops: $(STAMP) ## where the time of one order goes, from its request to its event
 	@$(BIN)/python -m tests.benchmarks.hops
+
+large-proof: $(STAMP) ## earmark verify --from-log at ten million reservations while orders come, or RESERVATIONS=100000; takes half an hour
+	@$(BIN)/python -m tests.benchmarks.large_proof $(if $(RESERVATIONS),--reservations $(RESERVATIONS)) $(ARGS)
 
 growth: $(STAMP) ## the same work at sizes that grow by ten: make growth, or SWEEP=waiters; the picture goes to build/growth.svg
 	@$(BIN)/python -m tests.growth --sweep "$(SWEEP)" $(ARGS)

@@ -132,7 +132,8 @@ class StockSide:
         missing = sorted([key for key in keys if key not in skus])
         if missing:
             stored = await self._storage.summaries(missing)
-            skus.update((key, sku_of(key, stored.get(key))) for key in missing)
+            found = [sku_of(key, stored.get(key)) for key in missing]
+            skus.update((sku.key, sku) for sku in found)
 
     async def _load_reservations(self, names: list[tuple[str, str, str]]) -> None:
         for row in await self._storage.reservations(names) if names else ():

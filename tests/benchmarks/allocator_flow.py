@@ -5,7 +5,9 @@ orders go through before those that count, so that no connection makes its plans
 """
 
 import asyncio
+import itertools
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
@@ -21,7 +23,7 @@ from tests.benchmarks.workloads import SKUS, picker
 
 ORDERS = 20_000
 WARM_ORDERS = 2_000
-_SHOWN = "SELECT count(*) FROM orders.allocation WHERE status = 'allocated'"
+SHOWN = "SELECT count(*) FROM orders.allocation WHERE status = 'allocated'"
 Work = list[tuple[int, Record]]
 
 
@@ -47,10 +49,10 @@ async def measure(dsn: str, bootstrap: str, lines: int, shape: Shape = _USUAL, w
         for number in range(1, shape.allocators + 1):
             here.start("allocator" if number == 1 else f"allocator-{number}")
         here.start("orders")
-        work = _orders(lines, WARM_ORDERS + shape.orders + shape.lone, shape)
+        work = list(itertools.islice(orders(lines, shape.skus, shape.partitions), WARM_ORDERS + shape.orders + shape.lone))
         await here.fill_shelves(shape.skus)
         await here.write(topics.ORDER_INTAKE, work[:WARM_ORDERS])
-        await _shown(here, WARM_ORDERS)
+        await shown(here, WARM_ORDERS)
         await asyncio.sleep(SETTLE_SECONDS)
         allocated = await here.counter(topics.ALLOCATIONS, b'"outcome":"allocated"')
         try:
@@ -59,7 +61,7 @@ async def measure(dsn: str, bootstrap: str, lines: int, shape: Shape = _USUAL, w
             watch = watched(here)
             here.thaw()
             await allocated.acknowledged(shape.orders)
-            await _shown(here, WARM_ORDERS + shape.orders)
+            await shown(here, WARM_ORDERS + shape.orders)
             measured = watch.measured(shape.orders, memory_mib=here.peak_memory_mib())
             await allocated.reach(shape.orders)
         finally:
@@ -81,15 +83,18 @@ async def _alone(here: Stand, work: Work) -> list[float]:
     return latencies
 
 
-async def _shown(here: Stand, orders: int) -> None:
+async def shown(here: Stand, orders: int) -> None:
+    """Return when so many are stored as allocated where the orders API reads it. Raises when that takes two minutes or a process ended."""
     async with asyncio.timeout(STUCK_SECONDS):
-        while await here.ask(_SHOWN) < orders:
+        while await here.ask(SHOWN) < orders:
+            here.require_life()
             await asyncio.sleep(0.05)
 
 
-def _orders(lines: int, orders: int, shape: Shape) -> Work:
-    pick, found = picker("uniform", lines, Random(1), shape.skus), []
-    for number in range(orders):
+def orders(lines: int, skus: int = SKUS, partitions: int = PARTITIONS) -> Iterator[tuple[int, Record]]:
+    """What a sales channel writes to `earmark.order-intake`, without end: orders of so many lines of one unit, each with its partition."""
+    pick = picker("uniform", lines, Random(1), skus)
+    for number in itertools.count(1):
         order = OrderIntake(
             merchant=MERCHANT,
             number=f"SO-{number:08d}",
@@ -98,6 +103,5 @@ def _orders(lines: int, orders: int, shape: Shape) -> Work:
             demanded_at=AT + timedelta(milliseconds=number),
             warehouses=(WAREHOUSE,),
         )
-        record = encode(order, key=order.number, envelope=Envelope("channel", number + 1), time=AT)
-        found.append((partition_of(order.number, shape.partitions), record))
-    return found
+        record = encode(order, key=order.number, envelope=Envelope("channel", number), time=AT)
+        yield partition_of(order.number, partitions), record

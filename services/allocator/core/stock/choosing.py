@@ -39,7 +39,7 @@ def free_units(sku: SkuStock, warehouses: Iterable[str], enough: int, today: dat
     """Free units of these warehouses; stops counting at `enough`."""
     free = 0
     for warehouse in warehouses:
-        for record in sku.by_warehouse.get(warehouse, ()):
+        for record in sku.records_in(warehouse):
             free += record.room(today)
             if free >= enough:
                 return free
@@ -73,8 +73,8 @@ def allot(free: dict[str, int], warehouses: Iterable[str], units: int) -> list[t
 
 def _choose_within(sku: SkuStock, warehouse: str, strategy: Strategy, units: int, today: date, picks: Picks) -> int:
     if strategy is Strategy.FEWEST_RECORDS:
-        return _fewest(sku.by_warehouse.get(warehouse, ()), units, today, picks)
-    for record in sku.orders.get((warehouse, strategy._value_)) or _in_order(sku, warehouse, strategy):
+        return _fewest(sku.records_in(warehouse), units, today, picks)
+    for record in _in_order(sku, warehouse, strategy):
         room = record.room(today)
         if room >= units:
             picks.append((record, units))
@@ -99,12 +99,16 @@ def _fewest(records: Sequence[StockRecord], units: int, today: date, picks: Pick
     return units
 
 
-def _in_order(sku: SkuStock, warehouse: str, strategy: Strategy) -> list[StockRecord]:
+def _in_order(sku: SkuStock, warehouse: str, strategy: Strategy) -> Sequence[StockRecord]:
+    records = sku.records_in(warehouse)
+    if len(records) < 2:
+        return records
+    if sku.orders is None:
+        sku.orders = {}
     name = strategy._value_  # the hash of an enum member is a call of Python's
     order = sku.orders.get((warehouse, name))
     if order is None:
-        records = sku.by_warehouse.get(warehouse, [])
-        order = sku.orders[warehouse, name] = records if len(records) == 1 else sorted(records, key=_KEYS[strategy])
+        order = sku.orders[warehouse, name] = sorted(records, key=_KEYS[strategy])
     return order
 
 

@@ -81,7 +81,7 @@ def mark_picking(draft: Draft, sku: SkuStock, command: MarkPicking) -> None:
         tell(draft, sku, reservation, "picking_refused", command.mark)
     else:
         reservation.mark = command.mark
-        sku.largest = (0, {})
+        sku.largest = None
         tell(draft, sku, reservation)
 
 
@@ -90,7 +90,7 @@ def unmark_picking(draft: Draft, sku: SkuStock, command: UnmarkPicking) -> None:
     reservation = _present(sku, command)
     if reservation is not None and reservation.reserved and reservation.mark == command.mark:
         reservation.mark = None
-        sku.largest = (0, {})
+        sku.largest = None
         settle(draft, sku, silent=reservation)
         tell(draft, sku, reservation)
 

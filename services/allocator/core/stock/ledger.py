@@ -35,7 +35,7 @@ def adjust(draft: Draft, sku: SkuStock, command: AdjustStock) -> bool:
     """Up or down. False: nothing was changed; the fall takes backing away and the whole SKU must be in memory first."""
     if _answered(draft, sku, command):
         return True
-    record = sku.by_identity.get((command.warehouse, command.bin, command.lot, command.label))
+    record = sku.record_at(command.warehouse, command.bin, command.lot, command.label)
     refusal = _refusal(sku, record, command)
     if refusal is not None:
         return _refuse(draft, sku, command, *refusal)
@@ -88,7 +88,7 @@ def _refusal(sku: SkuStock, record: StockRecord | None, command: AdjustStock) ->
 def _record_for(draft: Draft, sku: SkuStock, command: ReceiveStock) -> StockRecord:
     """The record that the receipt goes to. An empty one takes the date of the new goods; else the earlier date counts, so that nothing
     is promised after its end."""
-    record = sku.by_identity.get((command.warehouse, command.bin, command.lot, command.label))
+    record = sku.record_at(command.warehouse, command.bin, command.lot, command.label)
     if record is None:
         record = StockRecord(len(sku.records) + 1, command.warehouse, command.bin, command.lot, command.label, command.issued_at)
         sku.add_record(record)
@@ -102,7 +102,7 @@ def _record_for(draft: Draft, sku: SkuStock, command: ReceiveStock) -> StockReco
 
 
 def _set_end(draft: Draft, sku: SkuStock, record: StockRecord, command: ReceiveStock) -> None:
-    sku.orders.clear()
+    sku.orders = None
     record.expires_on = command.expires_on
     record.expired = command.expires_on is not None and command.expires_on < draft.today
     draft.lots[sku.key] = sku.next_end()

@@ -30,14 +30,14 @@ def round_after(before: LevelsRound, told: Sequence[SkuKey], now: datetime, sett
 
 def announce(draft: Draft, sku: SkuStock) -> None:
     """The present levels of a SKU, whole."""
-    levels = tuple([_level(draft, name, records) for name, records in sorted(sku.by_warehouse.items())])
+    levels = tuple([_level(draft, name, records) for name, records in sorted(sku.records_by_warehouse().items())])
     told = StockLevelChanged(
         merchant=sku.key[0], sku=sku.key[1], ledger_version=sku.ledger_version, warehouses=levels, changed_at=draft.now
     )
     draft.send(STOCK_LEVELS.name, sku.name, told)
 
 
-def _level(draft: Draft, warehouse: str, records: list[StockRecord]) -> WarehouseLevel:
+def _level(draft: Draft, warehouse: str, records: Sequence[StockRecord]) -> WarehouseLevel:
     return WarehouseLevel(
         warehouse=warehouse,
         on_hand_units=sum([record.on_hand for record in records]),

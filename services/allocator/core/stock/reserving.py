@@ -127,7 +127,7 @@ def _adopt(draft: Draft, sku: SkuStock, reservation: Reservation, want: Want) ->
     _ask(reservation, want)  # first: what is given back is what the new terms like least, not what the old ones did
     if want.units < reservation.reserved:
         shrink(draft, sku, reservation, reservation.reserved - want.units)
-    sku.largest = (0, {})
+    sku.largest = None
     settle(draft, sku, silent=reservation)
     draft.serve_later(sku)
 

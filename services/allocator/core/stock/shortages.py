@@ -9,7 +9,7 @@ from services.allocator.core.explain import MAX_CLAIMS, advise
 from services.allocator.core.shortage import Claim, Holding, Situation
 from services.allocator.core.stock.choosing import free_by_warehouse
 from services.allocator.core.stock.claims import free_for, left_for
-from services.allocator.core.stock.state import Reservation, SkuStock
+from services.allocator.core.stock.state import Largest, Reservation, SkuStock
 from services.allocator.core.stock.waiting import Band
 from shared.schemas.events import Holder, Shortage
 from shared.schemas.values import Fill
@@ -30,7 +30,7 @@ def explain(sku: SkuStock, lacking: Reservation, today: date) -> Shortage | None
     largest = [holding for holding in _largest(sku, lacking.warehouses) if holding.demand != lacking.key[0]]
     situation = _waiting_situation if lacking.waiting else _flagged_situation
     advice = advise(situation(sku, lacking, free, largest, today))
-    records = [record for warehouse in lacking.warehouses for record in sku.by_warehouse.get(warehouse, ())]
+    records = [record for warehouse in lacking.warehouses for record in sku.records_in(warehouse)]
     return Shortage(
         missing_units=missing,
         on_hand_units=sum([record.on_hand for record in records]),
@@ -94,7 +94,7 @@ def _held(sku: SkuStock, lacking: Reservation, today: date) -> list[tuple[int, s
     return [
         (record.number, record.warehouse, min(record.held, record.on_hand - record.backed))
         for warehouse in lacking.warehouses
-        for record in sku.by_warehouse.get(warehouse, ())
+        for record in sku.records_in(warehouse)
         if record.held and record.on_hand > record.backed and not (record.expires_on and record.expires_on < today)
     ]
 
@@ -102,10 +102,9 @@ def _held(sku: SkuStock, lacking: Reservation, today: date) -> list[tuple[int, s
 def _largest(sku: SkuStock, warehouses: tuple[str, ...]) -> list[Holding]:
     """Who holds most in these warehouses, the largest first, then who holds elsewhere. Kept until the ledger changes, because a SKU that
     is sold out answers one shortage after the other; forgotten when a picking mark changes."""
-    version, known = sku.largest
-    if version != sku.ledger_version:
-        known = {}
-        sku.largest = (sku.ledger_version, known)
+    if sku.largest is None or sku.largest.ledger_version != sku.ledger_version:
+        sku.largest = Largest(sku.ledger_version, {})
+    known = sku.largest.by_warehouses
     if warehouses not in known:
         known[warehouses] = _largest_now(sku, warehouses)
     return known[warehouses]

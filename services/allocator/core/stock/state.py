@@ -1,6 +1,8 @@
 """The mutable state inside the fold: one SKU with its stock records, its reservations, its queue. Never leaves the fold."""
 
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from sys import intern
 from typing import NamedTuple
 
 from services.allocator.core.shortage import Holding
@@ -10,6 +12,10 @@ from shared.schemas.values import Fill, Strategy
 
 FILLS = {fill.value: fill for fill in Fill}
 STRATEGIES = {strategy.value: strategy for strategy in Strategy}
+Identity = tuple[str, str, str | None, str | None]
+"""Where a stock record is, and what lies there: (warehouse, bin, lot, label)."""
+FEW_RECORDS = 8
+"""So many are looked through as quickly as an index is asked."""
 
 
 class StockRecord:
@@ -21,11 +27,15 @@ class StockRecord:
     )  # fmt: skip
 
     def __init__(self, number: int, warehouse: str, bin_: str, lot: str | None, label: str | None, received_at: datetime) -> None:
-        self.number, self.warehouse, self.bin, self.lot, self.label = number, warehouse, bin_, lot, label
+        self.number, self.warehouse, self.bin, self.lot, self.label = number, intern(warehouse), bin_, lot, label
         self.expires_on: date | None = None
         self.received_at = received_at
         self.on_hand = self.held = self.backed = self.flagged = self.version = 0
         self.expired = self.stored = self.changed = False
+
+    @property
+    def identity(self) -> Identity:
+        return self.warehouse, self.bin, self.lot, self.label
 
     def capacity(self, today: date) -> int:
         """Units that may back reservations."""
@@ -137,32 +147,40 @@ class Spent(NamedTuple):
     left: dict[str, int]
 
 
-class SkuStock:
-    """Everything in memory of one SKU.
+class Largest(NamedTuple):
+    """The largest holders at this ledger version, for those that draw on the same warehouses."""
 
-    `complete`: every live reservation is here and `queue` is built; otherwise `reservations` holds only those that the batch names.
-    `crowded` SKUs, where anybody waits or is flagged, are decided only when complete. `largest` (the largest holders, as of a ledger
-    version) and `spent` are remembered results.
+    ledger_version: int
+    by_warehouses: dict[tuple[str, ...], list[Holding]]
+
+
+class SkuStock:
+    """Everything in memory of one SKU. Most lie in one place and nobody waits for them; a hundred thousand of those are kept, so what only
+    others need is made when it is needed.
+
+    `complete`: every live reservation is here, and so is `queue`; otherwise `reservations` holds only those that the batch names.
+    `crowded` SKUs, where anybody waits or is flagged, are decided only when complete. `orders`, `largest` and `spent` are remembered
+    results.
     """
 
     __slots__ = (
-        "baton_seq", "batons", "by_identity", "by_warehouse", "complete", "continue_at", "flagged", "key", "largest", "ledger_version",
+        "_by_identity", "_by_warehouse", "baton_seq", "batons", "complete", "continue_at", "flagged", "key", "largest", "ledger_version",
         "on_hand", "orders", "queue", "records", "reservations", "size", "spent", "waiting_count", "wake_window",
     )  # fmt: skip
 
     def __init__(self, key: SkuKey) -> None:
         self.key = key
         self.records: list[StockRecord] = []
-        self.by_identity: dict[tuple[str, str, str | None, str | None], StockRecord] = {}
-        self.by_warehouse: dict[str, list[StockRecord]] = {}
-        self.orders: dict[tuple[str, str], list[StockRecord]] = {}
+        self._by_identity: dict[Identity, StockRecord] | None = None
+        self._by_warehouse: dict[str, list[StockRecord]] | None = None
+        self.orders: dict[tuple[str, str], list[StockRecord]] | None = None
         self.ledger_version, self.on_hand, self.flagged = 1, 0, 0
         self.waiting_count, self.wake_window, self.baton_seq = 0, 1, 0
         self.continue_at: datetime | None = None
         self.batons: dict[ReservationKey, Baton] = {}
         self.reservations: dict[ReservationKey, Reservation] = {}
-        self.queue = WaitingQueue()
-        self.largest: tuple[int, dict[tuple[str, ...], list[Holding]]] = (0, {})
+        self.queue: WaitingQueue
+        self.largest: Largest | None = None
         self.spent: Spent | None = None
         self.complete = False
         self.size = 0
@@ -179,12 +197,36 @@ class SkuStock:
     def add_record(self, record: StockRecord) -> None:
         assert record.number == len(self.records) + 1, "stock records of a SKU are numbered without holes"
         self.records.append(record)
-        self.by_identity[record.warehouse, record.bin, record.lot, record.label] = record
-        self.by_warehouse.setdefault(record.warehouse, []).append(record)
-        self.orders.clear()
+        if self._by_identity is not None:
+            self._by_identity[record.identity] = record
+        if self._by_warehouse is not None:
+            self._by_warehouse.setdefault(record.warehouse, []).append(record)
+        elif record.warehouse != self.records[0].warehouse:
+            self._by_warehouse = {self.records[0].warehouse: self.records[:-1], record.warehouse: [record]}
+        self.orders = None
         self.on_hand += record.on_hand
         self.flagged += record.flagged
         self.ledger_version += record.version
+
+    def record_at(self, *identity: *Identity) -> StockRecord | None:
+        """The stock record there, of that lot and label."""
+        if len(self.records) <= FEW_RECORDS:
+            return next((record for record in self.records if record.identity == identity), None)
+        if self._by_identity is None:
+            self._by_identity = {record.identity: record for record in self.records}
+        return self._by_identity.get(identity)
+
+    def records_in(self, warehouse: str) -> Sequence[StockRecord]:
+        """Its stock records in a warehouse, in the order of their numbers. Do not change the list."""
+        if self._by_warehouse is not None:
+            return self._by_warehouse.get(warehouse, ())
+        return self.records if self.records and self.records[0].warehouse == warehouse else ()
+
+    def records_by_warehouse(self) -> Mapping[str, Sequence[StockRecord]]:
+        """All of them."""
+        if self._by_warehouse is not None:
+            return self._by_warehouse
+        return {self.records[0].warehouse: self.records} if self.records else {}
 
     def next_end(self) -> date | None:
         """The next last day of a lot that has to be acted on."""
@@ -203,6 +245,7 @@ class SkuStock:
             if (row.demand, row.alternative) not in self.reservations:
                 self.reservations[row.demand, row.alternative] = reservation_of(row)
         waiting = [one for one in self.reservations.values() if one.waiting]
+        self.queue = WaitingQueue()
         self.queue.add_all((one.rank, one.warehouses, one.waiting, one.fill is Fill.PARTIAL) for one in waiting)
         self.complete = True
         assert len(self.queue) == self.waiting_count, f"{self.name}: {len(self.queue)} wait, the queue row says {self.waiting_count}"
@@ -210,7 +253,7 @@ class SkuStock:
 
 def sku_of(key: SkuKey, stored: StoredSku | None) -> SkuStock:
     """A SKU from its stored summary; one that was never heard of is empty."""
-    sku = SkuStock(key)
+    sku = SkuStock((intern(key[0]), key[1]))
     if stored is None:
         return sku
     for row in stored.records:
