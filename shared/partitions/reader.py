@@ -21,6 +21,9 @@ logger = logging.getLogger("earmark.reader")
 
 POLL_MS = 200
 FULL_POLL_MS = 10
+READ_AT_ONCE = 100
+"""Records of one poll. Whether there is room is asked before it: all that a fetch had brought was ten thousand of them, decoded, where
+there was room for two."""
 STUCK_SECONDS = 5.0
 
 
@@ -93,7 +96,7 @@ class LogReader:
                 await self._wait_for_change(FULL_POLL_MS if self._attached else POLL_MS)
                 continue
             timeout = POLL_MS if len(open_inputs) == len(self._attached) else FULL_POLL_MS
-            fetched = await consumer.getmany(*open_inputs, timeout_ms=timeout)
+            fetched = await consumer.getmany(*open_inputs, timeout_ms=timeout, max_records=READ_AT_ONCE)
             self._hand_out(fetched)
             if fetched:
                 looked_at, behind = monotonic(), {}

@@ -16,7 +16,7 @@ from shared.consumer import Consumer, behind
 from shared.database import dispose, engine
 from shared.kafka import consumer_settings, group_settings, producer_settings, stop_client
 from shared.partitions.model import InputRecord
-from shared.partitions.reader import Attachment, LogReader
+from shared.partitions.reader import READ_AT_ONCE, Attachment, LogReader
 from shared.projection import Projection, Projector
 from shared.relay import Outbox
 from shared.schemas.wire import Envelope, Record, encode
@@ -104,6 +104,21 @@ async def test_a_state_partition_reads_on_behind_a_strange_header(kafka_bootstra
         await _say(kafka_bootstrap, topic, b"after")
         await _until(lambda: len(offered) == 3)
     assert [record.value for record in offered] == [b"before", b"strange", b"after"]
+
+
+async def test_a_state_partition_without_room_has_not_much_more_than_it_has_room_for(kafka_bootstrap: str, topic: str) -> None:
+    offered: list[InputRecord] = []
+    room, reader = 50, LogReader(kafka_bootstrap)
+    await _say(kafka_bootstrap, topic, *[b"%d" % number for number in range(3 * READ_AT_ONCE)])
+    attachment = Attachment((topic,), 0, lambda _: len(offered), lambda: len(offered) < room, offered.extend)
+    reader.attach(attachment)
+    async with beside(reader.run()):
+        await _until(lambda: len(offered) >= room)
+        await asyncio.sleep(0.2)
+        taken, room = len(offered), 10 * READ_AT_ONCE
+        await _until(lambda: len(offered) == 3 * READ_AT_ONCE)
+    assert taken <= READ_AT_ONCE, "what else the fetch has brought waits undecoded"
+    assert [record.offset for record in offered] == list(range(3 * READ_AT_ONCE))
 
 
 # ---------------------------------------------------------------- projections
