@@ -33,14 +33,14 @@ def show(console: Console, found: Sequence[Result]) -> None:
         console.width = _TABLE_WIDTH
     table = Table(title="Earmark against its yardsticks, medians of alternating runs", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("row", no_wrap=True)
-    for heading in ("runs", "value", "", "±", "CPU us", "p50 ms", "p99 ms", "MiB", "ratio"):
+    for heading in ("value", "", "±", "CPU us", "p50 ms", "p99 ms", "MiB", "ratio"):
         table.add_column(heading, justify="left" if heading == "" else "right", no_wrap=True)
     for heading in ("to", "floor", "goal", "met"):
         table.add_column(heading, no_wrap=True)
     for one in found:
         met = f"[{COLOURS[one.met]}]{one.met}[/]" if one.met else ""
         table.add_row(
-            one.name, str(one.runs), _number(one.value), one.unit, f"{one.spread:.0%}", _number(one.cpu_us_per_order), _number(one.p50_ms),
+            one.name, _number(one.value), one.unit, f"{one.spread:.0%}", _number(one.cpu_us_per_order), _number(one.p50_ms),
             _number(one.p99_ms), _number(one.memory_mib), _number(one.ratio), one.yardstick or "", _number(one.floor), _number(one.goal),
             met,
         )  # fmt: skip

@@ -14,7 +14,7 @@ from tests.benchmarks.measuring import Measurement, Stopwatch
 from tests.benchmarks.stand import AT, MERCHANT, PARTITIONS, WAREHOUSE, stand
 from tests.benchmarks.workloads import SKUS, Picker, picker
 
-ORDERS = 100_000
+ORDERS = 70_000
 PACKED = 125
 """Commands in one record: what a batch of a thousand orders has for each of eight partitions."""
 SOURCE = "demand/0/1"
