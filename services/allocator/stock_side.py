@@ -14,8 +14,8 @@ from services.allocator.core.stock.changes import changes_of
 from services.allocator.core.stock.deadlines import LEVELS, Deadline, Deadlines
 from services.allocator.core.stock.draft import Draft
 from services.allocator.core.stock.fold import StockFold
-from services.allocator.core.stock.levels import first_round, round_after
-from services.allocator.core.stock.rows import LevelsRound, MovementRow, ReservationKey, SkuKey, StoredDeadlines
+from services.allocator.core.stock.levels import NOTHING_TOLD, first_round, is_told, next_slice, round_after
+from services.allocator.core.stock.rows import LevelsRound, MovementRow, ReservationKey, SkuKey, StoredDeadlines, Telling
 from services.allocator.core.stock.settings import StockSettings
 from services.allocator.core.stock.state import SkuStock, reservation_of, sku_of
 from services.allocator.store.stock_ports import StockStorage
@@ -42,7 +42,6 @@ _ACCEPTED = {
     ),
 }
 __all__ = ["StockSettings", "StockSide"]
-NEVER = datetime.min.replace(tzinfo=UTC)
 _LEVELS_DUE = Deadline("levels", LEVELS)
 
 
@@ -56,9 +55,9 @@ class StockSide:
         self._storage, self._settings = storage, settings
         self.rules_hash = rules_hash(replace(settings, cache_rows=0))  # what is cached decides nothing
         self._partition = -1
-        self._announced_at = NEVER
-        self._announced: datetime | None = None
-        self._unannounced: dict[SkuKey, None] = {}
+        self._telling = NOTHING_TOLD
+        self._told: Telling | None = None
+        self._untold: dict[SkuKey, datetime] = {}
         self._round: LevelsRound | None = None
         self._draft: Draft | None = None
         self._used: dict[SkuKey, None] = {}
@@ -76,8 +75,8 @@ class StockSide:
         self._cache = StockCache(self._settings.cache_rows)
         self._deadlines = Deadlines()
         stored = await self._storage.deadlines(partition.number)
-        self._announced_at = stored.announced_at or NEVER
-        self._unannounced = dict.fromkeys(stored.unannounced)
+        self._telling = stored.telling or NOTHING_TOLD
+        self._untold = {sku: changed_at for sku, changed_at in stored.changed if not is_told(self._telling, sku, changed_at)}
         self._remember(stored)
 
     def next_deadline(self) -> datetime | None:
@@ -94,14 +93,14 @@ class StockSide:
             await self._complete(sorted(needs))
         self._draft = fold.draft
         self._note_deadlines(fold.draft)
-        self._announced = await self._announce(fold, now)
+        self._told = await self._announce(fold, now)
         return [Send(topic=topic, key=key, message=message) for _, topic, key, message in fold.sends()]
 
     async def save(self) -> None:
         """See the port."""
         draft, self._draft = self._draft, None
         assert draft is not None, "decide comes before save"
-        await self._storage.save(changes_of(draft, self._partition, self._announced, self._round))
+        await self._storage.save(changes_of(draft, self._partition, self._told, self._round))
         self._named.extend((sku, reservation.key) for sku, reservation in draft.reservations)
         self._cache.settle(self._used, self._named)
 
@@ -160,10 +159,7 @@ class StockSide:
         for key, last_day in stored.lots:
             self._deadlines.set(Deadline("lots", key), _end_of(last_day))
         self._round = stored.levels_round
-        if self._unannounced:
-            self._deadlines.set(_LEVELS_DUE, self._announced_at + self._interval)
-        elif self._round is not None:
-            self._deadlines.set(_LEVELS_DUE, self._round.due_at)
+        self._deadlines.set(_LEVELS_DUE, self._levels_due_at())
 
     def _note_deadlines(self, draft: Draft) -> None:
         for (key, whose), sku in draft.batons.items():
@@ -174,41 +170,48 @@ class StockSide:
         for key, last_day in draft.lots.items():
             self._deadlines.set(Deadline("lots", key), _end_of(last_day) if last_day else None)
 
-    @property
-    def _interval(self) -> timedelta:
+    def _levels_due_at(self) -> datetime | None:
         """The more there is to tell, the later: under load every change would else be told, one by one (a third of all work)."""
-        paced_ms = 1_000 * len(self._unannounced) / self._settings.levels_per_second
-        return timedelta(milliseconds=max(self._settings.level_interval_ms, paced_ms))
+        at_once = min(len(self._untold), self._settings.levels_slice)
+        pause_ms = max(self._settings.level_interval_ms, 1_000 * at_once / self._settings.levels_per_second)
+        at = self._telling.announced_at + timedelta(milliseconds=pause_ms)
+        if self._untold:
+            return at
+        return max(at, self._round.due_at) if self._round is not None else None
 
-    async def _announce(self, fold: StockFold, now: datetime) -> datetime | None:
-        """Tell the levels of every SKU that changed since the last time, at most once per interval for the whole partition; so a lone
-        change is told at once, and a busy SKU once per interval. Where the clock stands still they are told with every batch, because
-        stored times could not say what is untold. A slice of the round of all SKUs goes with them when it is due. Returns when they were
-        told."""
-        self._unannounced.update((sku.key, None) for sku, _ in fold.draft.records)
-        slice_is_due = self._round is not None and self._round.due_at <= now
-        if not self._unannounced and not slice_is_due:
-            return None
-        if now - self._announced_at < self._interval and now != self._announced_at:
-            self._deadlines.set(_LEVELS_DUE, self._announced_at + self._interval)
-            return None
-        await self._go_round(now)
-        await self._load_summaries(self._unannounced)
-        self._used |= self._unannounced
-        fold.announce(self._unannounced)
-        self._unannounced = {}
-        self._announced_at = now
-        self._deadlines.set(_LEVELS_DUE, self._round.due_at if self._round is not None else None)
-        return now
+    async def _announce(self, fold: StockFold, now: datetime) -> Telling | None:
+        """Tell the levels of SKUs that have changed, a slice of them at most once per interval for the whole partition; so a lone change is
+        told at once, and a busy SKU once per interval. What is changed at the very time up to which all counts as told is told with it,
+        because stored times could not say that it is untold. A slice of the round of all SKUs goes along when it is due. Returns how far
+        levels are told, if any were."""
+        changed = dict.fromkeys([sku.key for sku, _ in fold.draft.records])
+        self._untold.update(dict.fromkeys(changed, now))
+        due_at, told = self._levels_due_at(), dict[SkuKey, None]()
+        if due_at is not None and due_at <= now:
+            told.update(dict.fromkeys(await self._go_round(now)))
+            some, self._telling = next_slice(self._telling, self._untold, now, self._settings.levels_slice)
+            told.update(dict.fromkeys(some))
+        told.update(dict.fromkeys([sku for sku in changed if is_told(self._telling, sku, now)]))
+        if told:
+            await self._load_summaries(told)
+            self._used |= told
+            fold.announce(told)
+            self._telling = self._telling._replace(announced_at=now)
+            for sku in told:
+                if sku in self._untold and is_told(self._telling, sku, self._untold[sku]):
+                    del self._untold[sku]
+        self._deadlines.set(_LEVELS_DUE, self._levels_due_at())
+        return self._telling if told else None
 
-    async def _go_round(self, now: datetime) -> None:
-        """Add the next slice of the round to what is told, if it is due."""
+    async def _go_round(self, now: datetime) -> list[SkuKey]:
+        """The next slice of the round, if it is due."""
         if self._round is None:
             self._round = first_round(now, self._settings)
         elif self._round.due_at <= now:
             told = await self._storage.skus_after(self._partition, self._round.after, self._settings.round_slice)
-            self._unannounced.update(dict.fromkeys(told))
             self._round = round_after(self._round, told, now, self._settings)
+            return told
+        return []
 
 
 def _end_of(last_day: date) -> datetime | None:

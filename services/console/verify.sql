@@ -76,9 +76,9 @@ SELECT merchant, sku, array_agg(DISTINCT partition) AS partitions
 
 -- check: stock levels were told at a time of their state partition
 SELECT count(*) FROM allocator.levels_told;
-SELECT t.partition, t.told_at, p.logical_time
+SELECT t.partition, t.told_at, t.announced_at, t.sweep_began_at, p.logical_time
   FROM allocator.levels_told t LEFT JOIN allocator.state_partition p ON (p.side, p.number) = ('stock', t.partition)
- WHERE p.number IS NULL OR t.told_at > p.logical_time;
+ WHERE p.number IS NULL OR greatest(t.told_at, t.announced_at, t.sweep_began_at) > p.logical_time;
 
 -- ============================================================ reservations and queues
 

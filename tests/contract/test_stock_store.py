@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 from sqlalchemy.dialects import postgresql
 
+from services.allocator.core.stock.levels import NOTHING_TOLD
 from services.allocator.core.stock.rows import (
     BatonRow,
     LevelsRound,
@@ -20,6 +21,7 @@ from services.allocator.core.stock.rows import (
     StockChanges,
     StoredDeadlines,
     StoredSku,
+    Telling,
 )
 from services.allocator.core.stock.settings import StockSettings
 from services.allocator.stock_side import StockSide
@@ -98,7 +100,7 @@ def movement(command_id: str = "c-1", **changed: Any) -> MovementRow:
 
 
 QUEUE = QueueRow("acme", "A", 3, 2, 4, 7, None)
-ROUND = LevelsRound(NOON, NOON, None)
+ROUND, TOLD = LevelsRound(NOON, NOON, None), Telling(NOON, NOON)
 BATON = BatonRow("acme", "A", "sales-order/acme/1", "W", 3, 7, NOON, False)
 
 
@@ -188,33 +190,33 @@ async def test_a_takeover_finds_the_deadlines_of_its_partition_only(backend: Bac
     await saved(
         backend,
         batons=[BATON, BATON._replace(alternative="V", expired=True), BATON._replace(sku="X", partition=4)],
-        announced_at=NOON,
+        telling=TOLD,
         levels_round=ROUND,
     )
     key = ("acme", "A")
-    wanted = StoredDeadlines([(key, ("sales-order/acme/1", "W"), NOON)], [(key, NOON)], [(key, date(2027, 1, 1))], NOON, [], ROUND)
+    wanted = StoredDeadlines([(key, ("sales-order/acme/1", "W"), NOON)], [(key, NOON)], [(key, date(2027, 1, 1))], TOLD, [], ROUND)
     assert await backend.storage.deadlines(3) == wanted
 
 
 async def test_a_takeover_finds_the_skus_whose_levels_are_untold(backend: Backend) -> None:
     await saved(backend, new_records=[record(), record(2), record(sku="B")])
-    assert sorted((await backend.storage.deadlines(3)).unannounced) == [("acme", "A"), ("acme", "B")]
-    await saved(backend, announced_at=NOON, levels_round=ROUND)
-    await saved(backend, changed_records=[record(sku="B", changed_at=NOON + timedelta(seconds=1))], now=NOON + timedelta(seconds=1))
-    assert (await backend.storage.deadlines(3)).unannounced == [("acme", "B")]
+    assert sorted(sku for sku, _ in (await backend.storage.deadlines(3)).changed) == [("acme", "A"), ("acme", "B")]
+    await saved(backend, telling=TOLD, levels_round=ROUND)
+    later = [NOON + timedelta(seconds=seconds) for seconds in (1, 2)]
+    await saved(backend, new_records=[record(2, sku="B", changed_at=later[0])], now=later[0])
+    await saved(backend, changed_records=[record(sku="B", changed_at=later[1])], now=later[1])
+    assert (await backend.storage.deadlines(3)).changed == [(("acme", "B"), later[1])]
 
 
 async def test_nothing_of_a_rolled_back_batch_is_left(backend: Backend) -> None:
     await backend.begin()
     await backend.storage.save(
-        NOTHING._replace(
-            new_records=[record()], new_reservations=[reservation()], movements=[movement()], announced_at=NOON, levels_round=ROUND
-        )
+        NOTHING._replace(new_records=[record()], new_reservations=[reservation()], movements=[movement()], telling=TOLD, levels_round=ROUND)
     )
     await backend.rollback()
     assert await backend.storage.summaries([("acme", "A")]) == {}
     assert await backend.storage.movements([("acme", "A", "c-1")]) == []
-    assert (await backend.storage.deadlines(3)).announced_at is None
+    assert (await backend.storage.deadlines(3)).telling is None
 
 
 @pytest.mark.parametrize(
@@ -335,8 +337,29 @@ async def test_the_skus_of_a_partition_are_gone_through_in_order(backend: Backen
     assert await storage.skus_after(3, ("acme", "C"), 2) == []
 
 
+async def test_how_far_levels_are_told_comes_back_as_it_was_stored(backend: Backend) -> None:
+    sweep = Telling(NOTHING_TOLD.told_at, NOON, NOON - timedelta(seconds=2), ("acme", "B"))
+    for stored in (sweep, TOLD, sweep._replace(told_at=NOON - timedelta(seconds=3))):
+        await saved(backend, telling=stored, levels_round=ROUND)
+        assert (await backend.storage.deadlines(3)).telling == stored
+
+
+@pytest.mark.integration
+async def test_code_that_knows_no_sweeps_has_told_everything_when_it_says_so(database: str) -> None:
+    connection = await hot_connection(database)
+    later = NOON + timedelta(seconds=1)
+    try:
+        storage, sweep = PostgresStockStorage(Link(connection)), Telling(NOON - timedelta(seconds=9), NOON, NOON, ("acme", "B"))
+        async with connection.transaction():
+            await storage.save(NOTHING._replace(telling=sweep, levels_round=ROUND))
+            await connection.execute("UPDATE allocator.levels_told SET told_at = $1", later)
+            assert (await storage.deadlines(3)).telling == Telling(later, later)
+    finally:
+        await connection.close()
+
+
 async def test_the_round_of_all_levels_comes_back_as_it_was_stored(backend: Backend) -> None:
     rounds = [LevelsRound(NOON, NOON - timedelta(hours=1), ("acme", "B")), LevelsRound(NOON, NOON, None)]
     for stored in rounds:
-        await saved(backend, announced_at=NOON, levels_round=stored)
+        await saved(backend, telling=TOLD, levels_round=stored)
         assert (await backend.storage.deadlines(3)).levels_round == stored

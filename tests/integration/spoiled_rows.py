@@ -78,6 +78,12 @@ SPOILED = (
         "stock levels were told at a time of their state partition",
         "told_at",
     ),
+    Spoiled(
+        "a sweep of tomorrow",
+        "UPDATE allocator.levels_told SET sweep_began_at = told_at + interval '1 day', sweep_merchant = 'acme', sweep_sku = 'MUG'",
+        "stock levels were told at a time of their state partition",
+        "sweep_began_at",
+    ),
     # movements
     Spoiled("another receipt", MOVEMENT.format("change = change + 1, on_hand_after = on_hand_after + 1"), ON_HAND, "MUG"),
     Spoiled("a receipt that is gone", "DELETE FROM allocator.movement WHERE command_id = 'r-1'", ON_HAND, "MUG"),

@@ -44,6 +44,7 @@ class AllocatorBusiness:
             window_limit=one_of((1, 2, 4, 64)),
             baton_seconds=batch_seconds * one_of((20, 60, 200, 2_000)),
             level_interval_ms=one_of((0, 50, 250, 2_000)),
+            levels_slice=one_of((1, 2, 500)),
             cache_rows=one_of((0, 3, 30, 200_000)),
             round_hours=ROUND_DAYS * 24,
             round_slice=one_of((1, 2, 100)),

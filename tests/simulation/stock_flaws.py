@@ -3,15 +3,18 @@
 Figures in the protocol's description say how often its executable model failed without a rule; here the product's own code fails.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from services.allocator import stock_side
 from services.allocator.core.stock import backing, holding, ledger
 from services.allocator.core.stock import fold as stock_fold
 from services.allocator.core.stock.backing import settle
+from services.allocator.core.stock.changes import changes_of
 from services.allocator.core.stock.draft import Draft
-from services.allocator.core.stock.rows import LevelsRound
+from services.allocator.core.stock.levels import next_slice
+from services.allocator.core.stock.rows import LevelsRound, SkuKey, StockChanges, Telling
 from services.allocator.core.stock.state import Reservation, SkuStock, StockRecord
 from services.allocator.stock_side import StockSide
 from shared.schemas.commands import InventoryCommand, ReceiveStock
@@ -115,8 +118,19 @@ _BACKING: Sequence[type[Flaw]] = (
 FAR = datetime(2999, 1, 1, tzinfo=UTC)
 
 
-async def _no_round(self: Any, now: Any) -> None:
+async def _no_round(self: Any, now: Any) -> list[SkuKey]:
     self._round = self._round or LevelsRound(FAR, FAR, None)
+    return []
+
+
+def _ends_now(telling: Telling, untold: Collection[SkuKey], now: datetime, most: int) -> tuple[list[SkuKey], Telling]:
+    told, after = next_slice(telling, untold, now, most)
+    return told, after if after.began_at is not None else Telling(now, now)
+
+
+def _told_without_sweep(draft: Draft, partition: int, telling: Telling | None, levels_round: LevelsRound | None) -> StockChanges:
+    stored = telling if telling is None else Telling(telling.told_at, telling.announced_at)
+    return changes_of(draft, partition, stored, levels_round)
 
 
 _LEVELS: Sequence[type[Flaw]] = (
@@ -124,6 +138,16 @@ _LEVELS: Sequence[type[Flaw]] = (
         "LevelsAreToldOnce",
         "Stock levels are told after changes only, never once more on the daily round.",
         (StockSide, "_go_round", _no_round),
+    ),
+    flaw(
+        "SweepEndsAsOfNow",
+        "When a sweep over stock levels has come to its end, all counts as told that changed until then, also behind it.",
+        (stock_side, "next_slice", _ends_now),
+    ),
+    flaw(
+        "SweepIsNotStored",
+        "How far a sweep over stock levels is dies with its process: the next owner begins it anew.",
+        (stock_side, "changes_of", _told_without_sweep),
     ),
 )
 

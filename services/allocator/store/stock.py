@@ -17,6 +17,7 @@ from services.allocator.core.stock.rows import (
     StockChanges,
     StoredDeadlines,
     StoredSku,
+    Telling,
 )
 from services.allocator.store import stock_sql as sql
 from services.allocator.store.stock_sql import StockRowsMissing
@@ -37,13 +38,13 @@ class PostgresStockStorage:
         """See the port. Reads indexes of the rows that have one, and goes over the stock records once for what is still to be told."""
         fetch = self._link.connection.fetch
         found = await self._link.connection.fetchrow(sql.TOLD, partition)
-        told = None if found is None else found["told_at"]
+        telling = None if found is None else _telling(found)
         return StoredDeadlines(
             [((row[0], row[1]), (row[2], row[3]), row[4]) for row in await fetch(sql.DUE_BATONS, partition)],
             [((row[0], row[1]), row[2]) for row in await fetch(sql.DUE_CONTINUATIONS, partition)],
             [((row[0], row[1]), row[2]) for row in await fetch(sql.DUE_LOTS, partition)],
-            told,
-            [(row[0], row[1]) for row in await fetch(sql.UNTOLD, partition, told)],
+            telling,
+            [((row[0], row[1]), row[2]) for row in await fetch(sql.CHANGED, partition, telling and telling.told_at)],
             None if found is None else _round(found),
         )
 
@@ -102,8 +103,21 @@ def _writes(changes: StockChanges) -> Iterator[tuple[Statement | Copy, Sequence[
     yield sql.SAVE_QUEUES, changes.queues
     yield sql.SAVE_BATONS, changes.batons
     yield sql.DELETE_BATONS, [(*key, *whose) for key, whose in changes.returned_batons]
-    if changes.announced_at is not None:
-        yield sql.SAVE_TOLD, [(changes.partition, changes.announced_at, *_round_columns(changes.levels_round))]
+    if changes.telling is not None:
+        yield sql.SAVE_TOLD, [(changes.partition, *_telling_columns(changes.telling), *_round_columns(changes.levels_round))]
+
+
+def _telling(row: asyncpg.Record) -> Telling:
+    """Code that knows no sweeps raises `told_at` and leaves the rest as it was: it has told everything since."""
+    told_at, began_at = row["told_at"], row["sweep_began_at"]
+    announced_at = max(told_at, row["announced_at"] or told_at)
+    if began_at is None or began_at <= told_at:
+        return Telling(told_at, announced_at)
+    return Telling(told_at, announced_at, began_at, (row["sweep_merchant"], row["sweep_sku"]))
+
+
+def _telling_columns(telling: Telling) -> tuple[Any, ...]:
+    return (telling.told_at, telling.announced_at, telling.began_at, *(telling.after or (None, None)))
 
 
 def _round(row: asyncpg.Record) -> LevelsRound | None:

@@ -1,6 +1,7 @@
 """`StockStorage` in memory, for the simulation and for contract tests."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from services.allocator.core.stock.rows import (
@@ -27,7 +28,7 @@ class MemoryStockStorage:
 
     async def deadlines(self, partition: int) -> StoredDeadlines:
         """See the port."""
-        told, levels_round = self._current().get(TOLD, partition) or (None, None)
+        telling, levels_round = self._current().get(TOLD, partition) or (None, None)
         records: list[RecordRow] = [row for row in self._rows(RECORDS) if row.partition == partition]
         lots: dict[SkuKey, Any] = {}
         for row in records:
@@ -39,8 +40,8 @@ class MemoryStockStorage:
             [((row.merchant, row.sku), (row.demand, row.alternative), row.expires_at) for row in batons],
             [((row.merchant, row.sku), row.continue_at) for row in queues if row.continue_at is not None],
             list(lots.items()),
-            told,
-            list({(row.merchant, row.sku): None for row in records if told is None or row.changed_at > told}),
+            telling,
+            list(_last_changes(row for row in records if telling is None or row.changed_at > telling.told_at).items()),
             levels_round,
         )
 
@@ -94,8 +95,8 @@ class MemoryStockStorage:
             transaction.put(BATONS, baton[:4], baton)
         for key, whose in changes.returned_batons:
             transaction.delete(BATONS, (*key, *whose))
-        if changes.announced_at is not None:
-            transaction.put(TOLD, changes.partition, (changes.announced_at, changes.levels_round))
+        if changes.telling is not None:
+            transaction.put(TOLD, changes.partition, (changes.telling, changes.levels_round))
 
     def _rows(self, table: str) -> list[Any]:
         return [row for _, row in self._current().scan(table)]
@@ -111,3 +112,10 @@ class MemoryStockStorage:
             if self._current().get(table, key) is None:
                 raise ValueError(f"{table} {key} does not exist")
             self._current().put(table, key, row)
+
+
+def _last_changes(records: Iterable[RecordRow]) -> dict[SkuKey, datetime]:
+    found: dict[SkuKey, datetime] = {}
+    for row in records:
+        found[row.merchant, row.sku] = max(row.changed_at, found.get((row.merchant, row.sku), row.changed_at))
+    return found

@@ -56,14 +56,18 @@ DUE_LOTS = """
 SELECT merchant, sku, min(expires_on) FROM allocator.stock_record
  WHERE partition = $1 AND expires_on IS NOT NULL AND NOT expired GROUP BY merchant, sku
 """
-TOLD = "SELECT told_at, round_due_at, round_began_at, round_merchant, round_sku FROM allocator.levels_told WHERE partition = $1"
+TOLD = """
+SELECT told_at, announced_at, sweep_began_at, sweep_merchant, sweep_sku, round_due_at, round_began_at, round_merchant, round_sku
+  FROM allocator.levels_told WHERE partition = $1
+"""
 SKUS_AFTER = """
 SELECT DISTINCT merchant, sku FROM allocator.stock_record
  WHERE partition = $1 AND (merchant, sku) > ($2, $3) ORDER BY merchant, sku LIMIT $4
 """
-UNTOLD = (
-    "SELECT DISTINCT merchant, sku FROM allocator.stock_record WHERE partition = $1 AND changed_at > coalesce($2, '-infinity'::timestamptz)"
-)
+CHANGED = """
+SELECT merchant, sku, max(changed_at) FROM allocator.stock_record
+ WHERE partition = $1 AND changed_at > coalesce($2, '-infinity'::timestamptz) GROUP BY merchant, sku
+"""
 
 _UPDATE_RECORDS = """
 UPDATE allocator.stock_record AS t
@@ -120,11 +124,14 @@ DELETE FROM allocator.reservation AS t
  WHERE (t.demand, t.sku, t.alternative) = (n.demand, n.sku, n.alternative) AND NOT t.live
 """
 _SAVE_TOLD = """
-INSERT INTO allocator.levels_told AS t (partition, told_at, round_due_at, round_began_at, round_merchant, round_sku)
-SELECT * FROM unnest($1::integer[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[])
+INSERT INTO allocator.levels_told AS t (partition, told_at, announced_at, sweep_began_at, sweep_merchant, sweep_sku, round_due_at,
+       round_began_at, round_merchant, round_sku)
+SELECT * FROM unnest($1::integer[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::timestamptz[],
+              $8::timestamptz[], $9::text[], $10::text[])
     ON CONFLICT ON CONSTRAINT levels_told_pkey DO UPDATE
-   SET told_at = excluded.told_at, round_due_at = excluded.round_due_at, round_began_at = excluded.round_began_at,
-       round_merchant = excluded.round_merchant, round_sku = excluded.round_sku
+   SET told_at = excluded.told_at, announced_at = excluded.announced_at, sweep_began_at = excluded.sweep_began_at,
+       sweep_merchant = excluded.sweep_merchant, sweep_sku = excluded.sweep_sku, round_due_at = excluded.round_due_at,
+       round_began_at = excluded.round_began_at, round_merchant = excluded.round_merchant, round_sku = excluded.round_sku
 """
 
 
@@ -152,4 +159,4 @@ NEW_MOVEMENTS = Copy(SAVE + 6, "movement", MovementRow._fields)
 SAVE_QUEUES = Statement(SAVE + 7, _SAVE_QUEUES, columns(*7 * (list,)))
 SAVE_BATONS = Statement(SAVE + 8, _SAVE_BATONS, columns(*8 * (list,)))
 DELETE_BATONS = Statement(SAVE + 9, _DELETE_BATONS, columns(*4 * (list,)))
-SAVE_TOLD = Statement(SAVE + 10, _SAVE_TOLD, columns(*6 * (list,)))
+SAVE_TOLD = Statement(SAVE + 10, _SAVE_TOLD, columns(*10 * (list,)))

@@ -79,6 +79,10 @@ levels_told = Table(
     Column("round_began_at", DateTime(timezone=True)),
     _text("round_merchant", null=True),
     _text("round_sku", null=True),
+    Column("announced_at", DateTime(timezone=True)),
+    Column("sweep_began_at", DateTime(timezone=True)),
+    _text("sweep_merchant", null=True),
+    _text("sweep_sku", null=True),
 )
 
 reservation = Table(

@@ -1,14 +1,11 @@
-"""What is forgotten on the stock side, and what may still come for it; levels that are told once more."""
+"""What is forgotten on the stock side, and what may still come for it."""
 
 from datetime import timedelta
 
 import pytest
 
 from services.allocator.core.stock.settings import StockSettings
-from shared.schemas.events import StockLevelChanged
 from tests.unit.allocator.stock_script import Script, demand
-
-EVERY_TWO = StockSettings(level_interval_ms=0, round_hours=24, round_slice=2, round_pause_seconds=10)
 
 
 @pytest.mark.parametrize("forgetful", [False, True], ids=["cached", "nothing cached"])
@@ -78,39 +75,3 @@ def test_an_old_chain_whose_row_is_there_is_judged_by_its_attempt() -> None:
         release o1 wh=W         | o1 has 0
         chain o1 1 days=16 attempt=2 | o1 has 1 pending complete
     """)
-
-
-# ---------------------------------------------------------------- the round of all levels
-
-
-def told(script: Script, *commands: str, seconds: float = 1) -> list[str]:
-    return [send.message.sku for send in script.sends(*commands, seconds=seconds) if isinstance(send.message, StockLevelChanged)]
-
-
-def wait_for_the_next(script: Script) -> list[str]:
-    due = script.partition.side.next_deadline()
-    assert due is not None
-    return told(script, seconds=(due - script.partition.now).total_seconds())
-
-
-@pytest.mark.parametrize("taken_over", [False, True], ids=["one owner", "taken over before every batch"])
-def test_every_level_is_told_again_within_a_day_a_few_at_a_time(taken_over: bool) -> None:
-    script = Script(EVERY_TWO, forgetful=taken_over)
-    began = script.partition.now
-    assert told(script, *(f"receive W 1 sku={sku}" for sku in "EACDB")) == list("ABCDE")
-    assert [wait_for_the_next(script) for _ in range(3)] == [["A", "B"], ["C", "D"], ["E"]]
-    assert script.partition.now - began == timedelta(days=1, seconds=21)
-    assert [wait_for_the_next(script) for _ in range(3)] == [["A", "B"], ["C", "D"], ["E"]]
-    assert script.partition.now - began == timedelta(days=2, seconds=21), "a round begins a day after the last one began"
-
-
-def test_a_level_that_changes_is_told_with_the_slice_and_once() -> None:
-    script = Script(EVERY_TWO)
-    told(script, *(f"receive W 1 sku={sku}" for sku in "ABCD"))
-    assert told(script, "line o1 1 sku=B", "line o2 1 sku=D", seconds=86_400) == ["A", "B", "D"]
-
-
-def test_a_partition_without_stock_has_no_round() -> None:
-    script = Script(EVERY_TWO)
-    script.sends("release o1")
-    assert script.partition.side.next_deadline() is None

@@ -3,15 +3,15 @@
 from datetime import datetime
 
 from services.allocator.core.stock.draft import Draft
-from services.allocator.core.stock.rows import LevelsRound, StockChanges
+from services.allocator.core.stock.rows import LevelsRound, StockChanges, Telling
 from services.allocator.core.stock.state import Reservation, StockRecord
 
 
-def changes_of(draft: Draft, partition: int, announced_at: datetime | None, levels_round: LevelsRound | None) -> StockChanges:
+def changes_of(draft: Draft, partition: int, telling: Telling | None, levels_round: LevelsRound | None) -> StockChanges:
     """The rows of one batch; afterwards what is in memory counts as stored, so it must be saved or forgotten."""
     forgotten = [(demand, sku, alternative) for (_, sku), (demand, alternative) in draft.forgotten]
     changes = StockChanges(
-        partition, draft.now, [], [], [], [], [], [], [], [], draft.movements, announced_at, levels_round, forgotten
+        partition, draft.now, [], [], [], [], [], [], [], [], draft.movements, telling, levels_round, forgotten
     )  # fmt: skip
     for sku, record in draft.records:
         _check_record(draft, record)

@@ -1,15 +1,39 @@
-"""Stock levels: what sales channels read of a SKU; and the rounds in which all are told again, because a topic that was compacted, cut
-or made anew may lack the last word of a SKU that nobody touches."""
+"""Stock levels: what sales channels read of a SKU, told after it has changed. Where more have changed than are told at once, a sweep goes
+over them in the order of the SKUs, slice by slice: a hundred thousand in one batch held up everything for two seconds. And the rounds
+in which all are told again, because a topic that was compacted, cut or made anew may lack the last word of a SKU that nobody touches.
+"""
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from heapq import nsmallest
 
 from services.allocator.core.stock.draft import Draft
-from services.allocator.core.stock.rows import LevelsRound, SkuKey
+from services.allocator.core.stock.rows import LevelsRound, SkuKey, Telling
 from services.allocator.core.stock.settings import StockSettings
 from services.allocator.core.stock.state import SkuStock, StockRecord
 from shared.schemas.events import StockLevelChanged, WarehouseLevel
 from shared.schemas.topics import STOCK_LEVELS
+
+NEVER = datetime.min.replace(tzinfo=UTC)
+NOTHING_TOLD = Telling(NEVER, NEVER)
+
+
+def is_told(telling: Telling, sku: SkuKey, changed_at: datetime) -> bool:
+    """Whether the last change of a SKU counts as told. Hangs on what is stored alone, so whoever takes over tells the same as whoever
+    goes on."""
+    if telling.began_at is not None and telling.after is not None and sku <= telling.after:
+        return changed_at <= telling.began_at
+    return changed_at <= telling.told_at
+
+
+def next_slice(telling: Telling, untold: Collection[SkuKey], now: datetime, most: int) -> tuple[list[SkuKey], Telling]:
+    """Whose levels are told next, at most so many, and how far they are told then. Without a sweep under way one begins now, and ends at
+    once if this is all."""
+    began_at = telling.began_at or now
+    ahead = nsmallest(most + 1, [sku for sku in untold if telling.after is None or sku > telling.after])
+    if len(ahead) <= most:
+        return ahead, Telling(began_at, now)
+    return ahead[:most], Telling(telling.told_at, now, began_at, ahead[most - 1])
 
 
 def first_round(now: datetime, settings: StockSettings) -> LevelsRound:

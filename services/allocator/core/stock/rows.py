@@ -135,21 +135,32 @@ class LevelsRound(NamedTuple):
     after: SkuKey | None
 
 
+class Telling(NamedTuple):
+    """How far the levels of a partition's SKUs are told: whatever changed up to `told_at`; some were told last at `announced_at`. Where
+    there was more to tell than goes at once, a sweep over the SKUs is under way: it began at `began_at`, and of those up to `after`
+    whatever changed up to then is told, too."""
+
+    told_at: datetime
+    announced_at: datetime
+    began_at: datetime | None = None
+    after: SkuKey | None = None
+
+
 class StoredDeadlines(NamedTuple):
-    """What a takeover must know: batons out, continuations, the next end of a lot per SKU, SKUs whose levels are not announced, and how
-    far the round is in which all are told again."""
+    """What a takeover must know: batons out, continuations, the next end of a lot per SKU, how far levels are told, the SKUs that have
+    changed since `Telling.told_at` with the time of their last change, and how far the round is in which all are told again."""
 
     batons: list[tuple[SkuKey, ReservationKey, datetime]]
     continuations: list[tuple[SkuKey, datetime]]
     lots: list[tuple[SkuKey, date]]
-    announced_at: datetime | None
-    unannounced: list[SkuKey]
+    telling: Telling | None
+    changed: list[tuple[SkuKey, datetime]]
     levels_round: LevelsRound | None = None
 
 
 class StockChanges(NamedTuple):
-    """What one batch changed at `now`. `changed_records`: their figures changed; of `redated_records` the dates, too. `announced_at`:
-    stock levels of the partition were announced at that time, and the round of all of them is at `levels_round`.
+    """What one batch changed at `now`. `changed_records`: their figures changed; of `redated_records` the dates, too. `telling`: stock
+    levels of the partition were told, so far by now, and the round of all of them is at `levels_round`.
     `forgotten_reservations`: rows to remove, by (demand, SKU, alternative), before new ones are stored."""
 
     partition: int
@@ -163,6 +174,6 @@ class StockChanges(NamedTuple):
     new_reservations: list[ReservationRow]
     changed_reservations: list[ReservationRow]
     movements: list[MovementRow]
-    announced_at: datetime | None
+    telling: Telling | None
     levels_round: LevelsRound | None = None
     forgotten_reservations: Sequence[tuple[str, str, str]] = ()
