@@ -14,7 +14,8 @@ from services.allocator.core.stock.state import SkuStock, StockRecord
 from shared.schemas.events import StockLevelChanged, WarehouseLevel
 from shared.schemas.topics import STOCK_LEVELS
 
-NEVER = datetime.min.replace(tzinfo=UTC)
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+"""Before any batch, and no earlier than what a driver takes for a time."""
 NOTHING_TOLD = Telling(NEVER, NEVER)
 
 
