@@ -114,7 +114,7 @@ hops: $(STAMP) ## where the time of one order goes, from its request to its even
 	@$(BIN)/python -m tests.benchmarks.hops
 
 large-proof: $(STAMP) ## earmark verify --from-log at ten million reservations while orders come, or RESERVATIONS=100000; takes half an hour
-	@$(BIN)/python -m tests.benchmarks.large_proof $(if $(RESERVATIONS),--reservations $(RESERVATIONS)) $(ARGS)
+	@$(BIN)/python -m tests.large_proof $(if $(RESERVATIONS),--reservations $(RESERVATIONS)) $(ARGS)
 
 growth: $(STAMP) ## the same work at sizes that grow by ten: make growth, or SWEEP=waiters; the picture goes to build/growth.svg
 	@$(BIN)/python -m tests.growth --sweep "$(SWEEP)" $(ARGS)

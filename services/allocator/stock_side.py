@@ -6,6 +6,7 @@ Decides nothing itself: that is `core.stock`.
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from sys import intern
 from typing import Any
 
 from services.allocator.core.rules_hash import rules_hash
@@ -131,8 +132,9 @@ class StockSide:
         missing = sorted([key for key in keys if key not in skus])
         if missing:
             stored = await self._storage.summaries(missing)
-            found = [sku_of(key, stored.get(key)) for key in missing]
-            skus.update((sku.key, sku) for sku in found)
+            for merchant, name in missing:
+                key = (intern(merchant), name)  # every message has a text of its own, and a hundred thousand SKUs are kept
+                skus[key] = sku_of(key, stored.get(key))
 
     async def _load_reservations(self, names: list[tuple[str, str, str]]) -> None:
         for row in await self._storage.reservations(names) if names else ():

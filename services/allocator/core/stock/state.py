@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from sys import intern
 from typing import NamedTuple
 
 from services.allocator.core.shortage import Holding
@@ -27,7 +26,7 @@ class StockRecord:
     )  # fmt: skip
 
     def __init__(self, number: int, warehouse: str, bin_: str, lot: str | None, label: str | None, received_at: datetime) -> None:
-        self.number, self.warehouse, self.bin, self.lot, self.label = number, intern(warehouse), bin_, lot, label
+        self.number, self.warehouse, self.bin, self.lot, self.label = number, warehouse, bin_, lot, label
         self.expires_on: date | None = None
         self.received_at = received_at
         self.on_hand = self.held = self.backed = self.flagged = self.version = 0
@@ -253,7 +252,7 @@ class SkuStock:
 
 def sku_of(key: SkuKey, stored: StoredSku | None) -> SkuStock:
     """A SKU from its stored summary; one that was never heard of is empty."""
-    sku = SkuStock((intern(key[0]), key[1]))
+    sku = SkuStock(key)
     if stored is None:
         return sku
     for row in stored.records:

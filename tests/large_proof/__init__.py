@@ -1,0 +1,1 @@
+"""The books proved at size: `earmark verify --from-log` over ten million reservations, while orders come."""
