@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +82,8 @@ async def _verified(here: Stand) -> tuple[int, float, float]:
     began, memory_mib = time.monotonic(), 0.0
     process = subprocess.Popen(VERIFY, env=os.environ | given)
     while process.poll() is None:
-        memory_mib = max(memory_mib, peak_memory_mib(process.pid))
+        with suppress(ValueError):  # it has just ended
+            memory_mib = max(memory_mib, peak_memory_mib(process.pid))
         await asyncio.sleep(LOOK_SECONDS)
     return process.returncode, time.monotonic() - began, memory_mib
 
