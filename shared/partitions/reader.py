@@ -53,7 +53,6 @@ class LogReader:
         self._bootstrap, self._on_doubt = bootstrap, on_doubt
         self._attached: dict[TopicPartition, Attachment] = {}
         self._changed = asyncio.Event()
-        self.positions: dict[TopicPartition, int] = {}
 
     def attach(self, attachment: Attachment) -> None:
         """Start reading for a state partition that has been taken over."""

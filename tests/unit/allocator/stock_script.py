@@ -76,6 +76,10 @@ class Script:
         """The outcomes of one batch of these commands."""
         return [send.message for send in self.sends(*commands) if isinstance(send.message, Outcome)]
 
+    def levels(self, *commands: str, seconds: float = 1) -> list[StockLevelChanged]:
+        """The stock levels that one batch of these commands tells."""
+        return [send.message for send in self.sends(*commands, seconds=seconds) if isinstance(send.message, StockLevelChanged)]
+
     # ---------------------------------------------------------------- commands
 
     def _command(self, words: list[str]) -> StockCommand:

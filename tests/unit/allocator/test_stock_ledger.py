@@ -1,12 +1,9 @@
-"""Receipts and adjustments: posted, refused, repeated; and the levels that are told of them."""
-
-from datetime import timedelta
+"""Receipts and adjustments: posted, refused, repeated."""
 
 import pytest
 
 from services.allocator.core.stock.ledger import MAX_ON_HAND_UNITS
-from services.allocator.core.stock.settings import StockSettings
-from shared.schemas.events import StockLevelChanged, StockMoved
+from shared.schemas.events import StockMoved
 from tests.unit.allocator.stock_script import Script
 
 STORIES = {
@@ -117,62 +114,3 @@ def test_new_goods_bring_their_own_day_also_where_the_old_ones_are_still_owed() 
         adjust W -3                     | moved -3
         receive W 3 expires=2027-01-01  | moved +3, o1 has 3
     """)
-
-
-# ---------------------------------------------------------------- stock levels
-
-
-def _levels(script: Script, *commands: str, seconds: float = 1) -> list[StockLevelChanged]:
-    return [send.message for send in script.sends(*commands, seconds=seconds) if isinstance(send.message, StockLevelChanged)]
-
-
-@pytest.mark.accept("000-37")
-def test_levels_are_told_per_warehouse_with_the_ledger_version() -> None:
-    script = Script()
-    script.sends("receive W 5", "receive V 2")
-    (level,) = _levels(script, "line o1 3", "line o2 1")
-    told = {one.warehouse: (one.on_hand_units, one.held_units, one.allocated_units, one.available_units) for one in level.warehouses}
-    assert told == {"W": (5, 0, 4, 1), "V": (2, 0, 0, 2)}
-    assert level.ledger_version == 5
-
-
-def test_a_shortage_of_one_record_is_not_netted_against_another() -> None:
-    script = Script()
-    script.sends("receive W 4 bin=B1", "line o1 4", "adjust W -4 bin=B1")
-    (level,) = _levels(script, "receive W 3 bin=B2", "release o1", "line o2 1")
-    assert [(one.allocated_units, one.available_units) for one in level.warehouses] == [(1, 2)]
-
-
-def nothing_is_due_today(script: Script) -> bool:
-    """But for the round in which all levels are told again."""
-    due = script.partition.side.next_deadline()
-    return due is not None and due - script.partition.now > timedelta(hours=23)
-
-
-def test_levels_are_held_back_and_told_when_the_interval_is_over() -> None:
-    script = Script(StockSettings(level_interval_ms=250))
-    assert len(_levels(script, "receive W 5")) == 1
-    assert _levels(script, "line o1 1", seconds=0.1) == []
-    assert _levels(script, "line o2 1", seconds=0.1) == []
-    due = script.partition.side.next_deadline()
-    assert due is not None
-    (level,) = _levels(script, seconds=(due - script.partition.now).total_seconds())
-    assert level.warehouses[0].available_units == 3
-    assert nothing_is_due_today(script)
-
-
-def test_levels_that_were_held_back_are_told_after_a_takeover() -> None:
-    script = Script(StockSettings(level_interval_ms=250))
-    script.sends("receive W 5")
-    script.sends("line o1 1", seconds=0.1)
-    script.partition.take_over()
-    (level,) = _levels(script, seconds=0.15)
-    assert level.warehouses[0].available_units == 4
-    script.partition.take_over()
-    assert nothing_is_due_today(script)
-
-
-def test_what_changes_nothing_is_not_told() -> None:
-    script = Script()
-    script.sends("receive W 1")
-    assert _levels(script, "line o1 5", "adjust W -9") == []

@@ -1,4 +1,4 @@
-"""When stock levels are told: after they have changed, in slices where there is much to tell, and all of them once more on their round."""
+"""Stock levels: what is told, and when: after a change, in slices where there is much to tell, and all once more on their round."""
 
 from datetime import timedelta
 from random import Random
@@ -6,7 +6,6 @@ from random import Random
 import pytest
 
 from services.allocator.core.stock.settings import StockSettings
-from shared.schemas.events import StockLevelChanged
 from tests.unit.allocator.stock_script import Script
 
 EVERY_TWO = StockSettings(level_interval_ms=0, round_hours=24, round_slice=2, round_pause_seconds=10)
@@ -15,13 +14,68 @@ TWO_AT_ONCE = StockSettings(level_interval_ms=250, levels_slice=2, levels_per_se
 
 
 def told(script: Script, *commands: str, seconds: float = 1) -> list[str]:
-    return [send.message.sku for send in script.sends(*commands, seconds=seconds) if isinstance(send.message, StockLevelChanged)]
+    return [level.sku for level in script.levels(*commands, seconds=seconds)]
 
 
 def wait_for_the_next(script: Script) -> list[str]:
     due = script.partition.side.next_deadline()
     assert due is not None
     return told(script, seconds=(due - script.partition.now).total_seconds())
+
+
+def nothing_is_due_today(script: Script) -> bool:
+    """But for the round in which all levels are told again."""
+    due = script.partition.side.next_deadline()
+    return due is not None and due - script.partition.now > timedelta(hours=23)
+
+
+# ---------------------------------------------------------------- what is told, and when
+
+
+@pytest.mark.accept("000-37")
+def test_levels_are_told_per_warehouse_with_the_ledger_version() -> None:
+    script = Script()
+    script.sends("receive W 5", "receive V 2")
+    (level,) = script.levels("line o1 3", "line o2 1")
+    figures = {one.warehouse: (one.on_hand_units, one.held_units, one.allocated_units, one.available_units) for one in level.warehouses}
+    assert figures == {"W": (5, 0, 4, 1), "V": (2, 0, 0, 2)}
+    assert level.ledger_version == 5
+
+
+def test_a_shortage_of_one_record_is_not_netted_against_another() -> None:
+    script = Script()
+    script.sends("receive W 4 bin=B1", "line o1 4", "adjust W -4 bin=B1")
+    (level,) = script.levels("receive W 3 bin=B2", "release o1", "line o2 1")
+    assert [(one.allocated_units, one.available_units) for one in level.warehouses] == [(1, 2)]
+
+
+def test_what_changes_nothing_is_not_told() -> None:
+    script = Script()
+    script.sends("receive W 1")
+    assert script.levels("line o1 5", "adjust W -9") == []
+
+
+def test_levels_are_held_back_and_told_when_the_interval_is_over() -> None:
+    script = Script(StockSettings(level_interval_ms=250))
+    assert len(script.levels("receive W 5")) == 1
+    assert script.levels("line o1 1", seconds=0.1) == []
+    assert script.levels("line o2 1", seconds=0.1) == []
+    due = script.partition.side.next_deadline()
+    assert due is not None
+    (level,) = script.levels(seconds=(due - script.partition.now).total_seconds())
+    assert level.warehouses[0].available_units == 3
+    assert nothing_is_due_today(script)
+
+
+def test_levels_that_were_held_back_are_told_after_a_takeover() -> None:
+    script = Script(StockSettings(level_interval_ms=250))
+    script.sends("receive W 5")
+    script.sends("line o1 1", seconds=0.1)
+    script.partition.take_over()
+    (level,) = script.levels(seconds=0.15)
+    assert level.warehouses[0].available_units == 4
+    script.partition.take_over()
+    assert nothing_is_due_today(script)
 
 
 # ---------------------------------------------------------------- slices
@@ -34,9 +88,7 @@ def test_more_levels_than_go_at_once_are_told_slice_by_slice_in_the_order_of_the
     assert told(script, *(f"receive W 1 sku={sku}" for sku in "EACDB")) == ["A", "B"]
     assert [wait_for_the_next(script) for _ in range(2)] == [["C", "D"], ["E"]]
     assert script.partition.now - began == timedelta(milliseconds=750), "the last one alone waits no longer than any other"
-    due = script.partition.side.next_deadline()
-    assert due is not None
-    assert due - began >= timedelta(hours=23), "nothing is left but the daily round"
+    assert nothing_is_due_today(script)
 
 
 @pytest.mark.parametrize("taken_over", [False, True], ids=["one owner", "taken over before every batch"])
@@ -65,17 +117,16 @@ def test_whoever_takes_over_tells_the_same_as_whoever_goes_on_and_in_the_end_all
     for _ in range(40):
         commands = [f"receive W 1 sku={random.choice('ABCDEFG')}" for _ in range(random.choice((0, 1, 1, 5)))]
         seconds = random.choice((0, 0.1, 0.3, 2))
-        told_by = [levels(script, *commands, seconds=seconds) for script in scripts]
+        told_by = [on_hand_told(script, *commands, seconds=seconds) for script in scripts]
         assert told_by[0] == told_by[1]
         last |= told_by[0]
     for _ in range(20):
-        last |= levels(scripts[0], seconds=1)
+        last |= on_hand_told(scripts[0])
     assert last == {row.sku: row.on_hand for row in scripts[0].partition.rows("stock_record")}
 
 
-def levels(script: Script, *commands: str, seconds: float) -> dict[str, int]:
-    sent = [send.message for send in script.sends(*commands, seconds=seconds) if isinstance(send.message, StockLevelChanged)]
-    return {level.sku: level.warehouses[0].on_hand_units for level in sent}
+def on_hand_told(script: Script, *commands: str, seconds: float = 1) -> dict[str, int]:
+    return {level.sku: level.warehouses[0].on_hand_units for level in script.levels(*commands, seconds=seconds)}
 
 
 # ---------------------------------------------------------------- the round of all levels
