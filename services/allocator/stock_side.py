@@ -193,7 +193,8 @@ class StockSide:
             told.update(dict.fromkeys(await self._go_round(now)))
             some, self._telling = next_slice(self._telling, self._untold, now, self._settings.levels_slice)
             told.update(dict.fromkeys(some))
-        told.update(dict.fromkeys([sku for sku in changed if is_told(self._telling, sku, now)]))
+        if self._telling.announced_at >= now:  # no change of a later time counts as told
+            told.update(dict.fromkeys([sku for sku in changed if is_told(self._telling, sku, now)]))
         if told:
             await self._load_summaries(told)
             self._used |= told
