@@ -15,7 +15,7 @@ from services.console import dead_letter_commands, key_commands
 from services.console.demo.command import demo
 from services.console.errors import ConsoleError
 from services.console.failures import sentence
-from services.console.options import DEFAULT_FOLDER, AsJson, Folder, console, progress, reading_shown, settings_of
+from services.console.options import DEFAULT_FOLDER, AsJson, Folder, console, progress, progress_shown, settings_of
 from services.console.processes import SERVICES, Addresses, Stack
 from shared.local.process import run, undisturbed
 from shared.partitions.partition import CODE_VERSION
@@ -148,12 +148,12 @@ def verify(folder: Folder = DEFAULT_FOLDER, from_log: FromLog = False, as_json: 
     from services.console.verify_log import verify_log
 
     settings = settings_of(folder)
-    report, under_way = run(prove(settings))
     reach: list[Reach] = []
-    if from_log:
-        with reading_shown() as shown:
+    with progress_shown() as shown:
+        report, under_way = run(prove(settings, shown))
+        if from_log:
             told = run(verify_log(settings, shown))
-        report, reach = Report([*report.checks, *told.report.checks]), told.reach
+            report, reach = Report([*report.checks, *told.report.checks]), told.reach
     if as_json:
         print(json.dumps(report.facts() | {"under_way": under_way} | ({"log": [one.facts() for one in reach]} if from_log else {})))
     else:

@@ -1,7 +1,7 @@
 """The topics from their beginnings to fixed ends, topic by topic, in pieces of bounded size."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,8 +20,6 @@ FETCH_BYTES, PARTITION_BYTES = 8 * 1024 * 1024, 1024 * 1024
 """What lies in memory is a few times this: what is fetched is compressed."""
 PATIENCE_SECONDS = 60.0
 """A broker that gives nothing for so long is away."""
-Progress = Callable[[int, int], None]
-"""Told how many records were read, and of how many."""
 
 
 @dataclass(slots=True)

@@ -1,10 +1,10 @@
--- What `earmark verify --from-log` has read of the topics, for the length of one transaction. Filled by COPY, without an index. Only what
+-- What `earmark verify --from-log` has read of the topics, for as long as its connection lasts. Filled by COPY, without an index. Only what
 -- counts is in it: outputs that were committed when the snapshot was taken, inputs that were applied by then.
 
-CREATE TEMPORARY TABLE log_snapshot (forgotten_ms bigint NOT NULL) ON COMMIT DROP;
+CREATE TEMPORARY TABLE log_snapshot (forgotten_ms bigint NOT NULL);
 COMMENT ON COLUMN log_snapshot.forgotten_ms IS 'What ended before may have been forgotten since, and what was put aside and settled, too';
 
-CREATE TEMPORARY TABLE log_topic (topic smallint NOT NULL, name text NOT NULL) ON COMMIT DROP;
+CREATE TEMPORARY TABLE log_topic (topic smallint NOT NULL, name text NOT NULL);
 
 CREATE TEMPORARY TABLE log_partition (
     topic smallint NOT NULL,
@@ -13,7 +13,7 @@ CREATE TEMPORARY TABLE log_partition (
     ends bigint NOT NULL,
     records bigint NOT NULL,
     cut_at timestamptz
-) ON COMMIT DROP;
+);
 COMMENT ON COLUMN log_partition.cut_at IS 'Records from before may have been deleted; null: none was';
 
 CREATE TEMPORARY TABLE log_source (
@@ -24,7 +24,7 @@ CREATE TEMPORARY TABLE log_source (
     given bigint NOT NULL,
     highest bigint NOT NULL,
     reached bigint NOT NULL
-) ON COMMIT DROP;
+);
 COMMENT ON COLUMN log_source.given IS 'The last number that Postgres had given when the ends of the topics were known';
 COMMENT ON COLUMN log_source.highest IS 'The highest number that was read';
 COMMENT ON COLUMN log_source.reached IS 'The highest number that was read of those which the snapshot knows';
@@ -37,17 +37,17 @@ CREATE TEMPORARY TABLE log_record (
     source smallint NOT NULL,
     topic smallint NOT NULL,
     partition smallint NOT NULL
-) ON COMMIT DROP;
+);
 COMMENT ON TABLE log_record IS 'Everything that state partitions said. Without an offset: from the outbox, not published for sure yet';
 
-CREATE TEMPORARY TABLE log_other () INHERITS (log_record) ON COMMIT DROP;
+CREATE TEMPORARY TABLE log_other () INHERITS (log_record);
 CREATE TEMPORARY TABLE log_allocation (
     demand text NOT NULL,
     version bigint NOT NULL,
     demand_version bigint NOT NULL,
     outcome text NOT NULL,
     lines text NOT NULL
-) INHERITS (log_record) ON COMMIT DROP;
+) INHERITS (log_record);
 CREATE TEMPORARY TABLE log_movement (
     merchant text NOT NULL,
     sku text NOT NULL,
@@ -60,13 +60,13 @@ CREATE TEMPORARY TABLE log_movement (
     on_hand_after bigint,
     record_version bigint,
     ledger_version bigint
-) INHERITS (log_record) ON COMMIT DROP;
+) INHERITS (log_record);
 CREATE TEMPORARY TABLE log_level (
     merchant text NOT NULL,
     sku text NOT NULL,
     ledger_version bigint NOT NULL,
     levels text NOT NULL
-) INHERITS (log_record) ON COMMIT DROP;
+) INHERITS (log_record);
 
 CREATE TEMPORARY TABLE log_order (
     record_offset bigint NOT NULL,
@@ -76,7 +76,7 @@ CREATE TEMPORARY TABLE log_order (
     version bigint,
     wish text,
     lines text
-) ON COMMIT DROP;
+);
 CREATE TEMPORARY TABLE log_command (
     record_offset bigint NOT NULL,
     said_ms bigint NOT NULL,
@@ -86,7 +86,7 @@ CREATE TEMPORARY TABLE log_command (
     command_id text NOT NULL,
     kind text NOT NULL,
     change bigint NOT NULL
-) ON COMMIT DROP;
+);
 
 CREATE TEMPORARY TABLE log_unread (
     record_offset bigint NOT NULL,
@@ -94,4 +94,4 @@ CREATE TEMPORARY TABLE log_unread (
     topic smallint NOT NULL,
     partition smallint NOT NULL,
     why text NOT NULL
-) ON COMMIT DROP;
+);

@@ -29,14 +29,14 @@ def progress(step: str) -> None:
 
 
 @contextmanager
-def reading_shown() -> Iterator[Callable[[int, int], None]]:
-    """How far reading is, on standard error where that is a terminal: to be told how many records were read, and of how many."""
+def progress_shown() -> Iterator[Callable[[str, int, int], None]]:
+    """How far long work is, on standard error where that is a terminal: to be told what is done, how much of it, and of how much."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("  reading the topics"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
-        yield lambda read, total: bar.update(task, completed=read, total=total)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
 
 
 def settings_of(folder: Path) -> Settings:

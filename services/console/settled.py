@@ -13,7 +13,7 @@ import asyncpg
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from services.console.verify import Report, verify
+from services.console.verify import Progress, Report, silently, verify
 from shared import database
 from shared.consumer import Consumer, watch
 from shared.database import hot_connection
@@ -49,16 +49,16 @@ PATIENCE_SECONDS = 3.0
 PAUSE_SECONDS = 0.2
 
 
-async def prove(settings: Settings) -> tuple[Report, list[str]]:
+async def prove(settings: Settings, progress: Progress = silently) -> tuple[Report, list[str]]:
     """Every check that may be made now, and why the others were left out; empty where nothing is under way. Raises SchemaOlder."""
     await _require_schema(settings)
     before, under_way = await _patiently(settings)
-    report = await verify(settings.dsn, settled=not under_way)
+    report = await verify(settings.dsn, settled=not under_way, progress=progress)
     if under_way:
         return report, under_way
     after, under_way = await _asked(settings)
     if under_way or after != before:
-        return await verify(settings.dsn), under_way or ["something came in meanwhile"]
+        return await verify(settings.dsn, progress=progress), under_way or ["something came in meanwhile"]
     return report, []
 
 

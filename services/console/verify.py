@@ -5,7 +5,7 @@ Some hold only while nothing is under way: they compare what was told with what 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,10 @@ from shared.database import hot_connection
 
 CHECKS = Path(__file__).with_name("verify.sql")
 SHOWN = 20
-STATEMENT_SECONDS = 600
+STATEMENT_SECONDS = 4 * 3600.0
+"""A statement over tens of millions of rows may take minutes; one that takes longer is not waited for."""
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and of how much."""
 _HEADING = re.compile(r"^-- check( when settled)?: (.+)\n((?:(?!-- check).*\n?)*)", re.MULTILINE)
 _SECTION = re.compile(r"^-- =+ .*$", re.MULTILINE)
 
@@ -67,27 +70,43 @@ def statements(file: Path = CHECKS) -> list[Statement]:
     return found
 
 
-async def verify(dsn: str, *, settled: bool = False) -> Report:
-    """Run every check in one snapshot, so that a running system does not look wrong between two of them. `settled`: nothing is under
-    way, so those checks hold too that compare what was told with what was understood."""
-    connection = await hot_connection(dsn, "earmark-verify", command_seconds=STATEMENT_SECONDS)
+def silently(what: str, done: int, total: int) -> None:
+    """Progress that nobody looks at."""
+
+
+async def verify(dsn: str, *, settled: bool = False, progress: Progress = silently) -> Report:
+    """Run every check. `settled`: nothing is under way, so those checks hold too that compare what was told with what was understood."""
+    connection = await patient_connection(dsn)
     try:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            return await proof(connection, [one for one in statements() if settled or not one.when_settled])
+        checks = [one for one in statements() if settled or not one.when_settled]
+        return await proof(connection, checks, progress=progress)
     finally:
         await connection.close()
 
 
-async def proof(connection: asyncpg.Connection, checks: Sequence[Statement]) -> Report:
-    """These checks on this connection, inside its transaction."""
-    return Report([await _run(connection, one) for one in checks])
+async def patient_connection(dsn: str, **more_server_settings: str) -> asyncpg.Connection:
+    """One that may take its time. With the 4 MB of a usual `work_mem` a join of ten million rows goes through hundreds of files."""
+    return await hot_connection(dsn, "earmark-verify", command_seconds=STATEMENT_SECONDS, work_mem="64MB", **more_server_settings)
+
+
+async def proof(
+    connection: asyncpg.Connection, checks: Sequence[Statement], what: str = "checking the rows", progress: Progress = silently
+) -> Report:
+    """These checks on this connection. Each sees one moment of a running system, and lets go of it when it ends: a snapshot for all of
+    them would keep what the work replaces meanwhile, and slow it down the more the longer it stood."""
+    found = list[Check]()
+    for one in checks:
+        progress(what, len(found), len(checks))
+        found.append(await _run(connection, one))
+    return Report(found)
 
 
 async def _run(connection: asyncpg.Connection, statement: Statement) -> Check:
     """The first wrong rows are fetched by a cursor. A LIMIT makes the planner look for the quickest way to twenty rows, where the proof is
     that there are none: joins of much with much became loops within loops."""
     counted = await connection.fetchval(statement.count)
-    wrong = await (await connection.cursor(statement.wrong)).fetch(SHOWN)
+    async with connection.transaction():
+        wrong = await (await connection.cursor(statement.wrong)).fetch(SHOWN)
     return Check(statement.name, counted, [_told(row) for row in wrong])
 
 

@@ -1,8 +1,8 @@
 """`earmark verify --from-log`: prove the rows against the topics, while the system runs.
 
-One REPEATABLE READ transaction fixes the state that is proved. What the topics say up to it is read in pieces and copied into temporary
-tables of that transaction, where plain SQL compares; the process itself keeps nothing per record. Of the outputs those records count that
-were committed by then: known by the numbers of their sources; of the inputs those below the positions. Nothing has to come to rest.
+One REPEATABLE READ transaction copies the state that is proved into temporary tables. What the topics say up to it is read in pieces and
+copied beside it, where plain SQL compares; the process itself keeps nothing per record. Of the outputs those records count that were
+committed by then: known by the numbers of their sources; of the inputs those below the positions. Nothing has to come to rest.
 """
 
 import json
@@ -15,9 +15,9 @@ from typing import Any
 import asyncpg
 from aiokafka import TopicPartition
 
-from services.console.log_reading import Extent, LogReader, Progress, log_reader
+from services.console.log_reading import Extent, LogReader, log_reader
 from services.console.log_sorting import TOPICS, Sorter, Source
-from services.console.verify import Report, proof, statements
+from services.console.verify import Progress, Report, patient_connection, proof, silently, statements
 from shared.database import hot_connection
 from shared.kafka import partition_counts
 from shared.partitions.framing import unframe
@@ -25,8 +25,7 @@ from shared.settings import Settings
 
 CHECKS = Path(__file__).with_name("verify_log.sql")
 TABLES = Path(__file__).with_name("log_tables.sql")
-STATEMENT_SECONDS = 4 * 3600.0
-"""A statement over tens of millions of rows may take minutes; one that takes longer is not waited for."""
+LEDGER = Path(__file__).with_name("log_ledger.sql")
 ROWS_AT_ONCE = 20_000
 _SNAPSHOT = """
 SELECT side, number, incarnation, out_sequence, published_sequence, positions FROM allocator.state_partition ORDER BY side, number
@@ -59,53 +58,46 @@ class LogReport:
     reach: list[Reach]
 
 
-async def verify_log(settings: Settings, progress: Progress = lambda read, total: None) -> LogReport:
+async def verify_log(settings: Settings, progress: Progress = silently) -> LogReport:
     """Every check against the topics. Raises KafkaUnreachable, KafkaError, DamagedOutbox or an error of the database."""
     connection = await log_connection(settings.dsn)
     try:
-        transaction = connection.transaction(isolation="repeatable_read")
-        await transaction.start()
-        try:
-            reach = await load(connection, settings, progress)
-            return LogReport(await proof_of_log(connection), reach)
-        finally:
-            if not connection.is_closed():
-                await transaction.rollback()  # nothing of it is to stay
+        reach = await load(connection, settings, progress)
+        return LogReport(await proof_of_log(connection, progress), reach)
     finally:
         await connection.close()
 
 
 async def log_connection(dsn: str) -> asyncpg.Connection:
-    """One that may take its time."""
-    return await hot_connection(
+    """One that may take its time. All that is put there goes when it is closed."""
+    return await patient_connection(
         dsn,
-        "earmark-verify",
-        command_seconds=STATEMENT_SECONDS,
-        idle_in_transaction_session_timeout="0",  # between two statements lies the reading of a topic
         enable_nestloop="off",  # every join is of much with much, and what is in steps of a statement can not be estimated
-        work_mem="64MB",
         temp_buffers="32MB",
     )
 
 
-async def proof_of_log(connection: asyncpg.Connection) -> Report:
-    """The checks on what `load` has put into this connection's transaction."""
+async def proof_of_log(connection: asyncpg.Connection, progress: Progress = silently) -> Report:
+    """The checks on what `load` has put there."""
     text = CHECKS.read_text(encoding="utf-8")
     await connection.execute(text[: text.index("-- ====")])
-    return await proof(connection, statements(CHECKS))
+    return await proof(connection, statements(CHECKS), "comparing", progress)
 
 
-async def load(connection: asyncpg.Connection, settings: Settings, progress: Progress = lambda read, total: None) -> list[Reach]:
-    """Fix the snapshot, then copy what the topics say up to it."""
-    rows = await connection.fetch(_SNAPSHOT)
-    taken_at: datetime = await connection.fetchval("SELECT now()")
+async def load(connection: asyncpg.Connection, settings: Settings, progress: Progress = silently) -> list[Reach]:
+    """Copy the ledger as it stands, then what the topics say up to it."""
     await connection.execute(TABLES.read_text(encoding="utf-8"))
-    sorter = Sorter(_sources(rows), _positions(rows))
+    progress("copying the ledger", 0, 1)
+    async with connection.transaction(isolation="repeatable_read"):
+        rows = await connection.fetch(_SNAPSHOT)
+        taken_at: datetime = await connection.fetchval("SELECT now()")
+        sorter = Sorter(_sources(rows), _positions(rows))
+        await connection.execute(LEDGER.read_text(encoding="utf-8"))
+        await _copy_owed(connection, sorter, taken_at)
     counts = partition_counts(settings.stock_partitions, settings.demand_partitions)
     async with log_reader(settings.bootstrap, {name: counts[name] for name in TOPICS}) as reader:
         total = await reader.fix_ends()
         given = await _given(settings.dsn)
-        await _copy_owed(connection, sorter, taken_at)
         await _copy_topics(connection, sorter, reader, progress, total)
         await reader.date_cuts(taken_at)
     await _copy_facts(connection, sorter.sources, given, reader.extents, taken_at - timedelta(days=settings.keep_days))
@@ -147,7 +139,7 @@ async def _copy_topics(connection: asyncpg.Connection, sorter: Sorter, reader: L
             for record in piece:
                 sorter.sort(record)
             read += len(piece)
-            progress(read, total)
+            progress("reading the topics", read, total)
             if sorter.rows >= ROWS_AT_ONCE:
                 await _copy(connection, sorter)
     await _copy(connection, sorter)

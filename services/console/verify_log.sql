@@ -1,10 +1,12 @@
--- The checks of `earmark verify --from-log`, written as those of verify.sql, over the rows and over what log_tables.sql holds of the topics.
+-- The checks of `earmark verify --from-log`, written as those of verify.sql, over the rows that log_ledger.sql holds and what log_tables.sql
+-- holds of the topics.
 -- What is no longer kept is not missing: topics lose what is old (log_partition.cut_at), ended demands and settled dead letters are
 -- forgotten (log_snapshot.forgotten_ms). First, once everything is read, where the numbers of a source do not follow one another.
 
-ANALYZE log_allocation, log_movement, log_level, log_other, log_order, log_command;
+ANALYZE log_allocation, log_movement, log_level, log_other, log_order, log_command, ledger_batch, ledger_reservation, ledger_stock_record,
+        ledger_movement;
 
-CREATE TEMPORARY TABLE log_seam ON COMMIT DROP AS
+CREATE TEMPORARY TABLE log_seam AS
 SELECT source, previous, sequence, topic, partition, record_offset, same
   FROM (SELECT source, sequence, topic, partition, record_offset, lag(sequence) OVER w AS previous,
                (lag(digest) OVER w, lag(topic) OVER w, lag(partition) OVER w) = (digest, topic, partition) AS same
@@ -12,14 +14,14 @@ SELECT source, previous, sequence, topic, partition, record_offset, same
  WHERE previous IS NULL OR sequence <> previous + 1;
 
 -- Stock levels are the last that a batch tells, and the older ones of a SKU are compacted: those may lack at the end of a batch.
-CREATE TEMPORARY TABLE log_gap ON COMMIT DROP AS
+CREATE TEMPORARY TABLE log_gap AS
 WITH cut AS (
     SELECT max(cut_at) AS at FROM log_partition JOIN log_topic USING (topic)
      WHERE name IN ('earmark.allocations', 'earmark.movements', 'earmark.reservations', 'earmark.outcomes', 'earmark.dead-letters')),
 kept AS (
     SELECT s.*, CASE WHEN cut.at IS NULL THEN 1 ELSE coalesce(b.first_sequence, s.out_sequence + 1) END AS first
       FROM log_source s CROSS JOIN cut
-      LEFT JOIN LATERAL (SELECT min(first_sequence) AS first_sequence FROM allocator.batch b
+      LEFT JOIN LATERAL (SELECT min(first_sequence) AS first_sequence FROM ledger_batch b
                           WHERE (b.side, b.number) = (s.side, s.number) AND b.logical_time > cut.at) AS b ON true),
 gap AS (
     SELECT source, greatest(coalesce(previous, 0) + 1, first) AS lacks_from, sequence - 1 AS lacks_to, sequence AS next, topic
@@ -28,19 +30,19 @@ gap AS (
     SELECT source, greatest(reached + 1, first), out_sequence, NULL, NULL FROM kept)
 SELECT side, number, lacks_from, lacks_to,
        side = 'stock' AND (next IS NULL OR t.name = 'earmark.stock-levels' OR EXISTS (
-           SELECT FROM allocator.batch b WHERE (b.side, b.number, b.first_sequence) = (s.side, s.number, gap.next))) AS may_be_compacted
+           SELECT FROM ledger_batch b WHERE (b.side, b.number, b.first_sequence) = (s.side, s.number, gap.next))) AS may_be_compacted
   FROM gap JOIN log_source s USING (source) LEFT JOIN log_topic t USING (topic)
  WHERE lacks_from <= lacks_to;
 
 -- A demand's JSON is read once for all checks. Of one whose attempt is under way (is_open) nothing new is told before it has ended.
-CREATE TEMPORARY TABLE log_demand ON COMMIT DROP AS
+CREATE TEMPORARY TABLE log_demand AS
 SELECT d.demand, d.partition, d.status, d.version, d.attempt, t.lines, t.seen, t.picking, coalesce(t.alternative, '') AS alternative,
        coalesce(t.told_version, 0) AS told_version,
        d.status IN ('trying', 'forgetting')
        OR d.status <> 'consumed' AND (t.releasing IS NOT NULL OR t.picking IS NOT DISTINCT FROM 'consuming' AND t.refusals::text = '{}')
        AS is_open
-  FROM allocator.demand_now d
- CROSS JOIN LATERAL json_to_record(d.state) AS t
+  FROM ledger_demand d
+ CROSS JOIN LATERAL json_to_record(d.state::json) AS t
        (lines json, seen json, alternative text, releasing json, picking text, refusals json, told_version bigint);
 ANALYZE log_demand;
 
@@ -50,7 +52,7 @@ ANALYZE log_demand;
 SELECT sum(records)::bigint FROM log_partition;
 SELECT t.name AS topic, u.partition, u.record_offset, u.why
   FROM log_unread u JOIN log_topic t USING (topic) CROSS JOIN log_snapshot s
- WHERE NOT EXISTS (SELECT FROM allocator.dead_letter d WHERE (d.topic, d.partition, d.record_offset) = (t.name, u.partition, u.record_offset))
+ WHERE NOT EXISTS (SELECT FROM ledger_dead_letter d WHERE (d.topic, d.partition, d.record_offset) = (t.name, u.partition, u.record_offset))
    AND (t.name NOT IN ('earmark.orders', 'earmark.inventory') OR u.said_ms > s.forgotten_ms);
 
 -- check: no record has a number that its state partition never gave
@@ -83,18 +85,18 @@ SELECT t.merchant, t.sku, t.command_id, t.kind, t.refusal, t.change, m.change AS
        t.on_hand_after, m.on_hand_after AS moved_after, t.record_version, m.record_version AS moved_version, m.refusal AS moved_refusal
   FROM (SELECT *, CASE kind WHEN 'consume' THEN 'reservations' ELSE 'inventory' END AS origin,
                CASE kind WHEN 'consume' THEN record ELSE 0 END AS part FROM log_movement) AS t
-  LEFT JOIN allocator.movement m USING (merchant, sku, origin, command_id, part)
+  LEFT JOIN ledger_movement m USING (merchant, sku, origin, command_id, part)
  WHERE m.kind IS NULL
     OR t.refusal IS DISTINCT FROM m.refusal AND t.refusal IS DISTINCT FROM 'other_content'
     OR t.refusal IS NULL AND (t.kind, t.record, t.change, t.on_hand_before, t.on_hand_after, t.record_version, t.ledger_version)
                           <> (m.kind, m.record, m.change, m.on_hand_before, m.on_hand_after, m.record_version, m.ledger_version);
 
 -- check: every movement of the ledger was told
-SELECT count(*) FROM allocator.movement WHERE kind <> 'release';
+SELECT count(*) FROM ledger_movement WHERE kind <> 'release';
 WITH kept AS (
     SELECT coalesce(max(cut_at), '-infinity') AS since FROM log_partition JOIN log_topic USING (topic) WHERE name = 'earmark.movements')
 SELECT m.merchant, m.sku, m.command_id, m.part, m.kind, m.change, m.refusal, m.moved_at
-  FROM allocator.movement m
+  FROM ledger_movement m
  WHERE m.kind <> 'release' AND m.moved_at > (SELECT since FROM kept)
    AND NOT EXISTS (SELECT FROM log_movement t
                     WHERE (t.merchant, t.sku, t.command_id) = (m.merchant, m.sku, m.command_id)
@@ -106,20 +108,20 @@ SELECT m.merchant, m.sku, m.command_id, m.part, m.kind, m.change, m.refusal, m.m
 SELECT count(*) FROM log_command;
 SELECT c.partition, c.record_offset, c.merchant, c.sku, c.command_id, c.kind, c.change
   FROM log_command c CROSS JOIN log_snapshot s
-  LEFT JOIN allocator.movement m
+  LEFT JOIN ledger_movement m
        ON (m.merchant, m.sku, m.origin, m.command_id, m.part) = (c.merchant, c.sku, 'inventory', c.command_id, 0)
  WHERE m.command_id IS NULL AND c.said_ms > s.forgotten_ms
-   AND NOT EXISTS (SELECT FROM allocator.dead_letter d
+   AND NOT EXISTS (SELECT FROM ledger_dead_letter d
                     WHERE (d.topic, d.partition, d.record_offset) = ('earmark.inventory', c.partition, c.record_offset));
 
 -- check: no stock moved without a command that explains it
-SELECT count(*) FROM allocator.movement WHERE origin = 'inventory';
+SELECT count(*) FROM ledger_movement WHERE origin = 'inventory';
 WITH kept AS (
     SELECT coalesce(max(b.logical_time), '-infinity') AS since
       FROM log_partition p JOIN log_topic t ON t.topic = p.topic AND t.name = 'earmark.inventory'
-      JOIN allocator.batch b ON b.side = 'stock' AND b.number = p.partition AND (b.offsets -> 'earmark.inventory' ->> 0)::bigint < p.begins)
+      JOIN ledger_batch b ON b.side = 'stock' AND b.number = p.partition AND (b.offsets -> 'earmark.inventory' ->> 0)::bigint < p.begins)
 SELECT m.merchant, m.sku, m.command_id, m.kind, m.change, m.refusal, m.moved_at
-  FROM allocator.movement m
+  FROM ledger_movement m
  WHERE m.origin = 'inventory' AND m.moved_at > (SELECT since FROM kept)
    AND NOT EXISTS (SELECT FROM log_command c
                     WHERE (c.merchant, c.sku, c.command_id, c.kind) = (m.merchant, m.sku, m.command_id, m.kind)
@@ -133,7 +135,7 @@ WITH said AS (
     SELECT DISTINCT ON (demand) demand, version, wish, partition, said_ms, min(said_ms) OVER (PARTITION BY demand) AS first_ms
       FROM log_order o
      WHERE demand IS NOT NULL
-       AND NOT EXISTS (SELECT FROM allocator.dead_letter d
+       AND NOT EXISTS (SELECT FROM ledger_dead_letter d
                         WHERE (d.topic, d.partition, d.record_offset) = ('earmark.orders', o.partition, o.record_offset))
      ORDER BY demand, version DESC)
 SELECT demand, o.version AS said, o.wish, d.version AS known, d.status
@@ -150,7 +152,7 @@ WITH said AS MATERIALIZED (
     SELECT DISTINCT ON (demand) demand, version, lines
       FROM log_order o
      WHERE demand IS NOT NULL
-       AND NOT EXISTS (SELECT FROM allocator.dead_letter d
+       AND NOT EXISTS (SELECT FROM ledger_dead_letter d
                         WHERE (d.topic, d.partition, d.record_offset) = ('earmark.orders', o.partition, o.record_offset))
      ORDER BY demand, version DESC, record_offset)
 SELECT demand, version, z.said ->> 0 AS sku, z.said ->> 1 AS said, z.known ->> 0 AS known_sku, z.known ->> 1 AS known
@@ -204,7 +206,7 @@ both_sides AS (
                      'seen', concat_ws('/', wanted, s.reserved, s.flagged, s.waiting, s.consumed),
                      'reservation', concat_ws('/', v.reserved_units, v.flagged_units, v.waiting_units, v.consumed_units)) AS said
       FROM line l LEFT JOIN seen s USING (demand, sku, alternative)
-      LEFT JOIN allocator.reservation v
+      LEFT JOIN ledger_reservation v
            ON (v.demand, v.sku, v.alternative, v.attempt, v.version) = (l.demand, l.sku, l.alternative, s.attempt, s.version))
 SELECT demand, told_version, demand_version, version, outcome, status, min(said) FILTER (WHERE wrong) AS line_and_units
   FROM both_sides
@@ -231,10 +233,10 @@ level AS (
       FROM told CROSS JOIN LATERAL json_array_elements(levels::json) AS one),
 ledger AS (
     SELECT merchant, sku, 1 + sum(version) AS ledger_version, bool_and(changed_at <= told_at) IS TRUE AS is_told
-      FROM allocator.stock_record LEFT JOIN allocator.levels_told USING (partition) GROUP BY 1, 2),
+      FROM ledger_stock_record LEFT JOIN ledger_levels_told USING (partition) GROUP BY 1, 2),
 present AS (
     SELECT merchant, sku, l.ledger_version, warehouse, sum(on_hand) AS on_hand, sum(held) AS held, sum(allocated) AS allocated
-      FROM allocator.stock_record JOIN ledger l USING (merchant, sku) JOIN told t USING (merchant, sku)
+      FROM ledger_stock_record JOIN ledger l USING (merchant, sku) JOIN told t USING (merchant, sku)
      WHERE t.ledger_version = l.ledger_version GROUP BY 1, 2, 3, 4)
 SELECT merchant, sku, t.ledger_version AS told, l.ledger_version AS present, NULL AS warehouse, NULL AS told_units, NULL AS present_units
   FROM told t FULL JOIN ledger l USING (merchant, sku)
@@ -253,18 +255,18 @@ SELECT merchant, sku, t.ledger_version, p.ledger_version, warehouse, concat_ws('
 SELECT count(*) FROM log_partition;
 SELECT t.name AS topic, p.partition, p.begins, p.ends, s.next_offset
   FROM (SELECT number, o.topic, (o.position ->> 'next_offset')::bigint AS next_offset
-          FROM allocator.state_partition CROSS JOIN LATERAL jsonb_each(positions) AS o (topic, position)) AS s
+          FROM ledger_state_partition CROSS JOIN LATERAL jsonb_each(positions) AS o (topic, position)) AS s
   JOIN log_topic t ON t.name = s.topic
   JOIN log_partition p ON (p.topic, p.partition) = (t.topic, s.number)
  WHERE s.next_offset > p.ends;
 
 -- check: no record of an input was passed over
-SELECT count(*) FROM allocator.batch;
+SELECT count(*) FROM ledger_batch;
 WITH range AS MATERIALIZED (
     SELECT number, o.topic, (o.range ->> 0)::bigint AS first_offset, (o.range ->> 1)::bigint AS next_offset,
            coalesce(lag((o.range ->> 1)::bigint) OVER (PARTITION BY side, number, o.topic ORDER BY batch_no),
                     CASE WHEN h.oldest = 1 THEN 0 END) AS read_to
-      FROM allocator.batch JOIN (SELECT side, number, min(batch_no) AS oldest FROM allocator.batch GROUP BY 1, 2) h USING (side, number)
+      FROM ledger_batch JOIN (SELECT side, number, min(batch_no) AS oldest FROM ledger_batch GROUP BY 1, 2) h USING (side, number)
      CROSS JOIN LATERAL jsonb_each(offsets) AS o (topic, range)),
 torn AS MATERIALIZED (
     SELECT topic, number, min(read_to) AS since FROM range WHERE first_offset <> read_to GROUP BY 1, 2),
@@ -281,22 +283,22 @@ lined_up AS (
 SELECT l.topic, l.number AS partition, l.record_offset
   FROM lined_up l
   JOIN (SELECT number, o.topic, (o.position ->> 'next_offset')::bigint AS next_offset
-          FROM allocator.state_partition CROSS JOIN LATERAL jsonb_each(positions) AS o (topic, position)) p USING (topic, number)
+          FROM ledger_state_partition CROSS JOIN LATERAL jsonb_each(positions) AS o (topic, position)) p USING (topic, number)
  WHERE is_record AND l.record_offset < p.next_offset AND coalesce(read_to, 0) <= record_offset;
 
 -- check: high-water marks are the highest numbers that were read
-SELECT count(*) FROM allocator.high_water_mark;
+SELECT count(*) FROM ledger_high_water_mark;
 WITH position AS (
     SELECT side, number, t.topic, t.name, (o.position ->> 'next_offset')::bigint AS next_offset
-      FROM allocator.state_partition CROSS JOIN LATERAL jsonb_each(positions) AS o (name, position) JOIN log_topic t ON t.name = o.name),
+      FROM ledger_state_partition CROSS JOIN LATERAL jsonb_each(positions) AS o (name, position) JOIN log_topic t ON t.name = o.name),
 read AS (
     SELECT p.side, p.number, p.name AS topic, r.source, max(r.sequence) AS sequence
       FROM log_other r JOIN position p ON (p.topic, p.number) = (r.topic, r.partition)
      WHERE r.record_offset < p.next_offset GROUP BY 1, 2, 3, 4),
 marked AS (
     SELECT m.side, m.number, m.topic, s.source, m.sequence, p.cut_at
-      FROM allocator.high_water_mark m
-      JOIN allocator.state_partition w ON m.source = concat_ws('/', w.side, w.number, w.incarnation)
+      FROM ledger_high_water_mark m
+      JOIN ledger_state_partition w ON m.source = concat_ws('/', w.side, w.number, w.incarnation)
       JOIN log_source s ON (s.side, s.number) = (w.side, w.number)
       JOIN log_topic t ON t.name = m.topic
       JOIN log_partition p ON (p.topic, p.partition) = (t.topic, m.number))
