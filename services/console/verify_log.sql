@@ -43,7 +43,7 @@ SELECT d.demand, d.partition, d.status, d.version, d.attempt, t.lines, t.seen, t
        AS is_open
   FROM ledger_demand d
  CROSS JOIN LATERAL json_to_record(d.state::json) AS t
-       (lines json, seen json, alternative text, releasing json, picking text, refusals json, told_version bigint);
+       (lines jsonb, seen jsonb, alternative text, releasing json, picking text, refusals json, told_version bigint);
 ANALYZE log_demand;
 
 -- ============================================================ what state partitions said
@@ -157,7 +157,7 @@ WITH said AS MATERIALIZED (
      ORDER BY demand, version DESC, record_offset)
 SELECT demand, version, z.said ->> 0 AS sku, z.said ->> 1 AS said, z.known ->> 0 AS known_sku, z.known ->> 1 AS known
   FROM said JOIN log_demand known USING (demand, version)
- CROSS JOIN LATERAL ROWS FROM (json_array_elements(said.lines::json), json_array_elements(known.lines)) AS z (said, known)
+ CROSS JOIN LATERAL ROWS FROM (json_array_elements(said.lines::json), jsonb_array_elements(known.lines)) AS z (said, known)
  WHERE known.status NOT IN ('closed', 'consumed', 'forgetting') AND known.picking IS NULL
    AND (z.said ->> 0, z.said ->> 1) IS DISTINCT FROM (z.known ->> 0, z.known ->> 1);
 
@@ -188,13 +188,13 @@ line AS MATERIALIZED (
            (z.told ->> 2)::bigint AS told_reserved, (z.told ->> 3)::bigint AS told_flagged, (z.told ->> 4)::bigint AS told_waiting,
            (z.told ->> 5)::bigint AS told_consumed
       FROM told JOIN log_demand known USING (demand, told_version)
-     CROSS JOIN LATERAL ROWS FROM (json_array_elements(told.lines::json), json_array_elements(known.lines)) AS z (told, known)
+     CROSS JOIN LATERAL ROWS FROM (json_array_elements(told.lines::json), jsonb_array_elements(known.lines)) AS z (told, known)
      WHERE NOT is_open),
 seen AS MATERIALIZED (
     SELECT d.demand, one ->> 0 AS sku, one ->> 1 AS alternative, (one ->> 2)::bigint AS attempt, (one ->> 3)::bigint AS version,
            (one ->> 4)::bigint AS reserved, (one ->> 5)::bigint AS flagged, (one ->> 6)::bigint AS waiting, (one ->> 7)::bigint AS consumed,
            (one ->> 8)::boolean AS pending
-      FROM log_demand d CROSS JOIN LATERAL json_array_elements(d.seen) AS one WHERE NOT d.is_open),
+      FROM log_demand d CROSS JOIN LATERAL jsonb_array_elements(d.seen) AS one WHERE NOT d.is_open),
 both_sides AS (
     SELECT l.*, l.sku IS NOT NULL AND (s.demand IS NULL OR s.attempt <> l.attempt OR s.pending) AS open,
            (told_sku, told_wanted) IS DISTINCT FROM (l.sku, wanted)

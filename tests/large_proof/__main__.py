@@ -96,8 +96,9 @@ def main() -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells every leader it has to look up
     with tempfile.TemporaryDirectory() as folder, real_servers(Path(folder)) as servers:
         proof = uvloop.run(prove(servers, options.reservations))
+    said = "not proved: it ended after" if proof.status else "proved in"
     print(
-        f"{proof.reservations:,} reservations proved in {proof.seconds:.0f} s with {proof.memory_mib:.0f} MiB; "
+        f"{proof.reservations:,} reservations {said} {proof.seconds:.0f} s with {proof.memory_mib:.0f} MiB; "
         f"{proof.beside:,} orders went through meanwhile"
     )
     return proof.status
