@@ -79,12 +79,13 @@ class Messages:
 
     # ---------------------------------------------------------------- from inventory
 
-    def receive(self, command: str, warehouse: str, bin_: str, lot: str | None, ends_on: date | None, units: int) -> None:
-        """Goods arrived."""
+    def receive(self, command: str, place: tuple[str, str, str | None], ends_on: date | None, units: int, arrived_at: datetime) -> None:
+        """Goods arrived, which the warehouse may say later; `place` is warehouse, bin and lot."""
+        warehouse, bin_, lot = place
         content = ("receive", warehouse, bin_, lot, ends_on, units)
         if not self._answered(command, content):
             before = sum(one.on_hand for one in self.stock.records if (one.warehouse, one.bin, one.lot) == (warehouse, bin_, lot))
-            record = self.stock.receive(warehouse, bin_, lot, ends_on, units, self.now)
+            record = self.stock.receive(warehouse, bin_, lot, ends_on, units, arrived_at)
             self._answer(command, content, ("moved", command, self.stock.records.index(record) + 1, units, before, before + units))
 
     def adjust(self, command: str, warehouse: str, bin_: str, lot: str | None, change: int) -> None:

@@ -77,10 +77,10 @@ class Duet:
     # ---------------------------------------------------------------- what can be said
 
     def receive(self, sku: str, warehouse: str, bin_: str, lot: str | None, ends_on: date | None, units: int) -> None:
-        command = self._command()
-        place: dict[str, Any] = {"warehouse": warehouse, "bin": bin_, "lot": lot, "issued_at": self.partition.now + timedelta(seconds=1)}
+        command, arrived_at = self._command(), self.partition.now + timedelta(seconds=1)
+        place: dict[str, Any] = {"warehouse": warehouse, "bin": bin_, "lot": lot, "issued_at": arrived_at}
         message = ReceiveStock(command_id=command, merchant=MERCHANT, sku=sku, units=units, expires_on=ends_on, **place)
-        self.say(message, lambda model: model.receive(command, warehouse, bin_, lot, ends_on, units))
+        self.say(message, lambda model: model.receive(command, (warehouse, bin_, lot), ends_on, units, arrived_at))
 
     def adjust(self, sku: str, warehouse: str, bin_: str, lot: str | None, change: int, again: str | None = None) -> None:
         command = again or self._command()
