@@ -110,9 +110,9 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
             runner.get_loop()
         return runner.run(main)
     finally:
-        main.close()
         with undisturbed():
             runner.close()
+        main.close()  # if it was never begun: one that was had its loop to tidy up
 
 
 def end(server: str, identity: Identity, grace_seconds: float, ending: signal.Signals = signal.SIGTERM) -> None:

@@ -43,3 +43,14 @@ def test_an_end_that_comes_within_a_finalizer_is_not_lost() -> None:
 def test_it_ends_a_command_that_waits_even_one_that_is_deaf_to_ctrl_c(ctrl_c: str) -> None:
     ended = _ended(ctrl_c=ctrl_c, method="now", meet="asyncio.get_running_loop().call_later(0.1, Ended().now)")
     assert ended.returncode == 130
+
+
+def test_a_command_that_is_deaf_to_ctrl_c_tidies_up_on_its_loop() -> None:
+    """It was closed outside of it, and what it had open complained instead of being closed."""
+    meet = """asyncio.get_running_loop().call_later(0.1, Ended().now)
+    try:
+        await asyncio.sleep(20)
+    finally:
+        await asyncio.sleep(0)"""
+    ended = _ended(ctrl_c="signal.SIG_IGN", method="now", meet=meet)
+    assert (ended.returncode, ended.stderr) == (130, "")
