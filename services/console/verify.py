@@ -104,8 +104,8 @@ async def proof(
 async def _run(connection: asyncpg.Connection, statement: Statement) -> Check:
     """The first wrong rows are fetched by a cursor. A LIMIT makes the planner look for the quickest way to twenty rows, where the proof is
     that there are none: joins of much with much became loops within loops."""
-    counted = await connection.fetchval(statement.count)
-    async with connection.transaction():
+    async with connection.transaction(readonly=True):
+        counted = await connection.fetchval(statement.count)
         wrong = await (await connection.cursor(statement.wrong)).fetch(SHOWN)
     return Check(statement.name, counted, [_told(row) for row in wrong])
 
