@@ -75,9 +75,10 @@ async def test_a_migration_that_older_code_can_live_with_lets_it_claim(database:
 async def test_a_running_allocator_halts_when_its_code_is_refused_and_does_not_start_again(
     fresh_topics: str, database: str, tmp_path: Path
 ) -> None:
-    """By its next batch, or without one by its next look at the world."""
+    """By its next look at the world, or without one by its next batch; that comes last, because whoever starts again after it may read the
+    receipt before its code is refused."""
     settings = settings_for(fresh_topics, database)
-    for seconds, message in ((3_600.0, receipt("too-late", "MUG", 1)), (0.2, None)):
+    for seconds, message in ((0.2, None), (3_600.0, receipt("too-late", "MUG", 1))):
         async with allocator(settings.model_copy(update={"world_check_seconds": seconds})) as process, channel(fresh_topics) as shop:
             await _until_ready(process)
             await _execute(settings, INCOMPATIBLE)
