@@ -291,16 +291,9 @@ def _plain(statement: str) -> str:
     return " ".join(statement.replace("USING btree ", "").replace("WHERE (", "WHERE ").removesuffix(")").split())
 
 
-def _full() -> DemandState:
-    terms = Terms(
-        (TermLine("A é", 2, ("w", "w2")), TermLine("B", 3, ("w",))),
-        Fill.ALL_OR_NOTHING,
-        Strategy.LIFO,
-        -7,
-        NOON + timedelta(microseconds=3),
-        "w",
-    )
-    shortage = Shortage(
+def _shortage() -> Shortage:
+    """Every field is set."""
+    return Shortage(
         missing_units=1,
         on_hand_units=2,
         held_units=3,
@@ -316,7 +309,11 @@ def _full() -> DemandState:
         exact=False,
         ledger_version=11,
     )
-    outcome = Outcome(
+
+
+def _outcome() -> Outcome:
+    """Every field is set."""
+    return Outcome(
         demand="sales-order/acme/SO-1",
         merchant="acme",
         sku="A é",
@@ -330,7 +327,19 @@ def _full() -> DemandState:
         pending=True,
         mark=2,
         pieces=(Piece(record=1, warehouse="w", bin="b", lot="l", label="x", units=2), Piece(record=2, warehouse="w", bin="b", units=1)),
-        shortage=shortage,
+        shortage=_shortage(),
+    )
+
+
+def _full() -> DemandState:
+    """Every field is set."""
+    terms = Terms(
+        (TermLine("A é", 2, ("w", "w2")), TermLine("B", 3, ("w",))),
+        Fill.ALL_OR_NOTHING,
+        Strategy.LIFO,
+        -7,
+        NOON + timedelta(microseconds=3),
+        "w",
     )
     return DemandState(
         id="sales-order/acme/SO-1",
@@ -346,7 +355,7 @@ def _full() -> DemandState:
         waiting_at=frozenset({("B", "w")}),
         releasing={("B", ""): 3},
         batons=(Baton(("B", "w"), 12),),
-        seen={("A é", "w"): outcome, ("B", ""): Outcome(demand="sales-order/acme/SO-1", merchant="acme", sku="B", attempt=1, version=1)},
+        seen={("A é", "w"): _outcome(), ("B", ""): Outcome(demand="sales-order/acme/SO-1", merchant="acme", sku="B", attempt=1, version=1)},
         picking=Picking.CONSUMING,
         mark=2,
         command=3,
