@@ -60,3 +60,17 @@ async def test_a_record_of_a_stranger_on_an_internal_topic_halts_its_partition_a
     async with allocator(settings), channel(fresh_topics) as shop:
         await shop.outcome("behind", "allocated")
         assert (await verify(database)).ok
+
+
+async def test_whose_transaction_holds_up_vacuum_is_found_and_nobody_elses(database: str) -> None:
+    dump, quick, reader = [await asyncpg.connect(database, server_settings={"application_name": name}) for name in ("dump", "", "")]
+    try:
+        await quick.execute("BEGIN")  # it has looked at nothing yet: vacuum does not wait for it
+        await dump.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM allocator.state_partition")
+        (found,) = await reader.fetch(sql("oldest-snapshot", {}))
+        assert (found["application_name"], found["pid"]) == ("dump", dump.get_server_pid())
+        await reader.execute("SELECT pg_terminate_backend($1, 5000)", found["pid"])
+        assert not await reader.fetch(sql("oldest-snapshot", {}))
+    finally:
+        for connection in (dump, quick, reader):
+            connection.terminate()
