@@ -3,6 +3,7 @@ is laid out before them."""
 
 import asyncio
 import os
+import secrets
 import signal
 import subprocess
 import tempfile
@@ -47,7 +48,7 @@ PEPPER = "only for this measurement " * 2
 OURS = "tests.benchmarks.fork_server"
 AT_ONCE = 5_000
 """Receipts that are written together: the allocator posts some while more are made."""
-_POSTED = "SELECT count(*) FROM allocator.movement WHERE command_id LIKE 'receipt-%'"
+_POSTED = "SELECT count(*) FROM allocator.movement WHERE command_id LIKE $1"
 
 
 @cache
@@ -64,7 +65,7 @@ class Stand:
         self.partitions = settings.stock_partitions
         self._children: list[ForkedService] = []
         self._deathwatch = Deathwatch()
-        self._written = 0
+        self._receipt = f"receipt-{secrets.token_hex(4)}-"  # not those that a ledger has from an earlier stand
 
     # ---------------------------------------------------------------- processes
 
@@ -142,10 +143,12 @@ class Stand:
         for first in range(0, skus, AT_ONCE):
             numbers = range(first, min(first + AT_ONCE, skus))
             source = "inventory/0/1"
-            work = [receipt(f"receipt-{one}", sku(one), ON_HAND_UNITS, Envelope(source, one + 1), self.partitions) for one in numbers]
+            work = [
+                receipt(f"{self._receipt}{one}", sku(one), ON_HAND_UNITS, Envelope(source, one + 1), self.partitions) for one in numbers
+            ]
             await self.write(topics.INVENTORY, work)
         async with asyncio.timeout(STUCK_SECONDS):
-            while await self.ask(_POSTED) < skus:
+            while await self.ask(_POSTED, f"{self._receipt}%") < skus:
                 self.require_life()
                 await asyncio.sleep(ASK_SECONDS)
         connection = await asyncpg.connect(self.settings.dsn)
@@ -178,9 +181,9 @@ class Stand:
         finally:
             await connection.close()
 
-    async def ask(self, query: str) -> Any:
+    async def ask(self, query: str, *given: object) -> Any:
         """One value from the database."""
-        ((value,),) = await self.rows(query)
+        ((value,),) = await self.rows(query, *given)
         return value
 
 
@@ -245,14 +248,13 @@ def receipt(command_id: str, name: str, units: int, envelope: Envelope, partitio
 
 @asynccontextmanager
 async def stand(
-    dsn: str, bootstrap: str, template: str | None = None, partitions: int = PARTITIONS, code: str = OURS
+    dsn: str, bootstrap: str, template: str | None = None, partitions: int = PARTITIONS, code: str = OURS, ledger: str | None = None
 ) -> AsyncIterator[Stand]:
-    """A stand with a database of its own, a copy of `template`; topics are made anew, so two stands can not share a broker. `partitions`:
-    of each side. `code`: the fork server of its processes."""
+    """A stand with a database of its own, a copy of `template`, or on the database `ledger`, which stays; topics are made anew, so two
+    stands can not share a broker. `partitions`: of each side. `code`: the fork server of its processes."""
     async with AsyncExitStack() as stack:
-        copied = databases.create(dsn, template or await databases.template(dsn))
-        database, _ = await asyncio.gather(copied, kafka_topics.recreate(bootstrap, partitions, partitions))
-        stack.push_async_callback(databases.drop, dsn, database)
+        found = _database(stack, dsn, template, ledger)
+        database, _ = await asyncio.gather(found, kafka_topics.recreate(bootstrap, partitions, partitions))
         orders_port, allocator_port, inventory_port = free_ports(3)
         settings = Settings(
             kafka=bootstrap,
@@ -273,3 +275,12 @@ async def stand(
         made = Stand(settings, writer, Path(folder), code)
         stack.push_async_callback(made.stop)
         yield made
+
+
+async def _database(stack: AsyncExitStack, dsn: str, template: str | None, ledger: str | None) -> str:
+    """The DSN of `ledger`, or of a copy of `template` that goes with the stand."""
+    if ledger is not None:
+        return ledger
+    made = await databases.create(dsn, template or await databases.template(dsn))
+    stack.push_async_callback(databases.drop, dsn, made)
+    return made

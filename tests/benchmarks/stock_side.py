@@ -18,19 +18,17 @@ ORDERS = 70_000
 PACKED = 125
 """Commands in one record: what a batch of a thousand orders has for each of eight partitions."""
 SOURCE = "demand/0/1"
-_RESERVED = f"""
-SELECT sum(reserved_units) FROM allocator.reservation
- WHERE demand COLLATE "C" BETWEEN 'sales-order/{MERCHANT}/SO-' AND 'sales-order/{MERCHANT}/SO-9'
-"""
+_RESERVED = 'SELECT sum(reserved_units) FROM allocator.reservation WHERE demand COLLATE "C" BETWEEN $1 AND $2'
 
 
 async def measure(
-    dsn: str, bootstrap: str, workload: str, orders: int = ORDERS, skus: int = SKUS, template: str | None = None
+    dsn: str, bootstrap: str, workload: str, orders: int = ORDERS, skus: int = SKUS, first: int = 0, ledger: str | None = None
 ) -> Measurement:
-    """Run it once, on tables of its own: empty ones, or copies of those of the database `template`."""
-    async with stand(dsn, bootstrap, template) as here:
+    """Run it once, on tables of its own, or on those of the database `ledger`, which stays. `first`: the number of the first order, above
+    those that a ledger has."""
+    async with stand(dsn, bootstrap, ledger=ledger) as here:
         here.start("stock")
-        work = _work(workload, orders, skus)
+        work = _work(workload, orders, skus, first)
         await here.fill_shelves(skus)
         outcomes = await here.counter(topics.OUTCOMES, b'"type":"outcome"')
         try:
@@ -42,18 +40,18 @@ async def measure(
             measured = watch.measured(orders, memory_mib=here.peak_memory_mib())
         finally:
             await outcomes.close()
-        reserved = await here.ask(_RESERVED)
+        reserved = await here.ask(_RESERVED, _demand(first), _demand(first + orders - 1))
         assert outcomes.count == reserved == orders, f"{outcomes.count} outcomes and {reserved} units for {orders} orders"
     return measured
 
 
 @cache
-def _work(workload: str, orders: int, skus: int) -> list[tuple[int, Record]]:
+def _work(workload: str, orders: int, skus: int, first: int) -> list[tuple[int, Record]]:
     """The same in every round."""
-    return packed_reserves(picker(workload, 1, Random(1), skus), orders)
+    return packed_reserves(picker(workload, 1, Random(1), skus), orders, first)
 
 
-def packed_reserves(pick: Picker, orders: int) -> list[tuple[int, Record]]:
+def packed_reserves(pick: Picker, orders: int, first: int = 0) -> list[tuple[int, Record]]:
     """The commands, packed as the demand side packs them, in the order in which it would number them."""
     waiting, sequence = defaultdict[int, list[ReserveLine]](list), 0
     written: list[tuple[int, Record]] = []
@@ -64,7 +62,7 @@ def packed_reserves(pick: Picker, orders: int) -> list[tuple[int, Record]]:
         sequence += len(records)
         written.extend((partition, record) for record in records)
 
-    for number in range(orders):
+    for number in range(first, first + orders):
         command = _reserve(number, pick()[0])
         partition = partition_of(sku_key(MERCHANT, command.sku), PARTITIONS)
         waiting[partition].append(command)
@@ -77,7 +75,7 @@ def packed_reserves(pick: Picker, orders: int) -> list[tuple[int, Record]]:
 
 def _reserve(number: int, sku: str) -> ReserveLine:
     return ReserveLine(
-        demand=f"sales-order/{MERCHANT}/SO-{number:08d}",
+        demand=_demand(number),
         merchant=MERCHANT,
         sku=sku,
         attempt=1,
@@ -87,3 +85,7 @@ def _reserve(number: int, sku: str) -> ReserveLine:
         priority=0,
         demanded_at=AT,
     )
+
+
+def _demand(number: int) -> str:
+    return f"sales-order/{MERCHANT}/SO-{number:08d}"

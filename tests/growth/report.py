@@ -66,7 +66,7 @@ def _median(values: Sequence[float | None]) -> float | None:
 def show(console: Console, sweep: Sweep, found: Sequence[Point]) -> None:
     """One table."""
     table = Table(title=f"{sweep.name}: {sweep.work}", title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in (sweep.name, *_FIGURES.values(), "cost"):
+    for heading in ("size", *_FIGURES.values(), "cost"):
         table.add_column(heading, justify="right", no_wrap=True)
     for one in found:
         values = [getattr(one, name) for name in _FIGURES]
