@@ -1,8 +1,9 @@
 """Routes that are authenticated, limited and strict by construction: who is calling is settled before a byte of the body is read."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from typing import Any, get_origin
 
 from fastapi import APIRouter, Request, Security
 from fastapi.routing import APIRoute
@@ -16,6 +17,7 @@ from shared.http.platform import Platform
 from shared.http.problems import Problem, problems
 
 BODY_SECONDS = 15.0
+MANY = (list, tuple, set, frozenset)
 _BEARER = HTTPBearer(auto_error=False, description="`em_<id>.<secret>`, made by `earmark key create`")
 
 
@@ -33,7 +35,7 @@ class _Route(APIRoute):
     limit: int | None = None
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        answer, known = super().get_route_handler(), frozenset(_query_names(self.dependant))
+        answer, known = super().get_route_handler(), dict(_query_names(self.dependant))
 
         async def handler(request: Request) -> Response:
             strict = StrictRequest(request.scope, request.receive)
@@ -41,6 +43,7 @@ class _Route(APIRoute):
             strict.state.caller = await _admitted(platform, request)
             _refuse_nul(request)
             _refuse_unknown(request, known)
+            _refuse_repeated(request, known)
             await _read(strict, self.limit or platform.settings.max_body_bytes)
             require_json(strict)
             if await strict.body():
@@ -75,18 +78,28 @@ def _refuse_nul(request: Request) -> None:
     raise Problem(422, "validation", "the address holds NUL", field=field[:64], remedy=f"take %00 out of {field[:64]}")
 
 
-def _query_names(dependant: Any) -> Iterator[str]:  # FastAPI's own tree of an endpoint and what it depends on
-    yield from (parameter.alias for parameter in dependant.query_params)
+def _query_names(dependant: Any) -> Iterator[tuple[str, bool]]:  # FastAPI's own tree of an endpoint and what it depends on
+    """Every parameter's name, and whether it takes several values."""
+    yield from ((parameter.alias, get_origin(parameter.field_info.annotation) in MANY) for parameter in dependant.query_params)
     for one in dependant.dependencies:
         yield from _query_names(one)
 
 
-def _refuse_unknown(request: Request, known: frozenset[str]) -> None:
+def _refuse_unknown(request: Request, known: Mapping[str, bool]) -> None:
     """A filter that is misspelled would else be no filter: the whole list would come, and look like the answer."""
     unknown = next((name for name in request.query_params if name not in known), None)
     if unknown is not None:
         remedy = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
         raise Problem(422, "validation", f"the address has no parameter {unknown[:64]!r}", field=unknown[:64], remedy=remedy)
+
+
+def _refuse_repeated(request: Request, known: Mapping[str, bool]) -> None:
+    """The framework would take the last value and say nothing of the others."""
+    counted = Counter(name for name, _ in request.query_params.multi_items())
+    repeated = next((name for name, times in counted.items() if times > 1 and not known[name]), None)
+    if repeated is not None:
+        detail = f"the parameter {repeated!r} stands {counted[repeated]} times in the address"
+        raise Problem(422, "validation", detail, field=repeated, remedy=f"give {repeated} once: it takes one value")
 
 
 async def _read(request: StrictRequest, limit: int) -> None:

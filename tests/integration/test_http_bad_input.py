@@ -157,6 +157,28 @@ async def _visit_places(visitor: Visitor) -> None:
                 visitor.judge(await visitor.send(method, target), f"{method} {target[:120]}")
 
 
+async def _visit_repeated(visitor: Visitor) -> set[bool]:
+    """Every parameter of an address twice; whether there were some that take several values, and some that take one."""
+    kinds: set[bool] = set()
+    for method, path, operation in await visitor.operations():
+        for parameter in [one for one in operation.get("parameters", []) if one["in"] == "query"]:
+            name, takes_many = parameter["name"], parameter["schema"].get("type") == "array"
+            kinds.add(takes_many)
+            answer = await visitor.send(method, f"{_filled(path)}?{name}=1&{name}=2")
+            if (f"the parameter '{name}' stands 2 times" in answer.text) is takes_many:
+                visitor.wrong.append(f"{method} {path} {name} twice: {answer.text[:200]}")
+            visitor.judge(answer, f"{method} {path} {name} twice", refused=not takes_many, field=name)
+    return kinds
+
+
+async def test_a_parameter_that_takes_one_value_is_given_once(database: str) -> None:
+    async with orders_service(database) as orders, inventory(database) as service:
+        for one, kinds in ((orders.service, {True, False}), (service.service, {False})):
+            visitor = Visitor(one)
+            assert await _visit_repeated(visitor) == kinds
+            assert visitor.wrong == []
+
+
 async def test_no_body_of_orders_is_answered_by_a_fault(database: str) -> None:
     async with orders_service(database) as orders:
         visitor = Visitor(orders.service)

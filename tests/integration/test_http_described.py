@@ -94,7 +94,12 @@ async def _inventory(dsn: str) -> AsyncIterator[Target]:
         receipt, adjustment = PLACE | {"sku": "SKU-000007", "units": 1}, PLACE | {"sku": "SKU-000007", "change": 1, "reason": "FOUND"}
         command = (await service.post("/receipts", receipt)).json()["command_id"]
         known = {"merchant": "acme", "warehouse": "W1", "bin": "B1", "sku": "SKU-000007", "record": 1, "command_id": command}
-        bodies = {"/receipts": receipt, "/receipts/bulk": {"receipts": [receipt]}, "/adjustments": adjustment}
+        bodies = {
+            "/products": {"sku": "NEW-0"},
+            "/receipts": receipt,
+            "/receipts/bulk": {"receipts": [receipt]},
+            "/adjustments": adjustment,
+        }
         bodies |= {"/adjustments/bulk": {"adjustments": [adjustment]}, "/products/bulk": {"products": [{"sku": "NEW-1"}, {"sku": "NEW-2"}]}}
         yield await _target(service.service, known, bodies=bodies)
 

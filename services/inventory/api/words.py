@@ -14,7 +14,7 @@ MAX_MANY = 5_000
 Name = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Country = Annotated[str, StringConstraints(pattern=r"^([A-Z]{2})?$")]
 TimeZone = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]+([_+\-/][A-Za-z0-9_+\-]+)*$", max_length=64)]
-ExpectedVersion = Annotated[int | None, Field(ge=1, description="refuse the change unless the present version is this one")]
+ExpectedVersion = Annotated[int | None, Field(ge=1, le=2**62, description="refuse the change unless the present version is this one")]
 Item = TypeVar("Item")
 
 
