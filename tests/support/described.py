@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import requests
 import schemathesis
@@ -140,13 +141,30 @@ class Inspector:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         answer = case.call(base_url=self._url, session=self._session, headers=headers, timeout=30)
         self.asked += 1
+        checked = [one for one in wanted if one is not checks.negative_data_rejection or _went_out(case, answer)]
         try:
             case.validate_response(
-                answer, checks=wanted, headers=headers, transport_kwargs={"base_url": self._url, "session": self._session}
+                answer, checks=checked, headers=headers, transport_kwargs={"base_url": self._url, "session": self._session}
             )
         except FailureGroup as failures:  # kept instead of raised: the service remembers what it was asked, and would not fail again
             self.wrong.append(f"{case.operation.label}: {failures}")
         return int(answer.status_code)
+
+
+def _went_out(case: Any, answer: Any) -> bool:
+    """Whether what is wrong about the parameters of a case can be seen in its address, where everything is text: an empty list is not sent,
+    one value is sent as a list of one is, and a number as its digits are."""
+    asked = case.query or {}
+    described = {one["name"]: one["schema"] for one in case.operation.definition.raw.get("parameters", ()) if one["in"] == "query"}
+    sent = parse_qs(urlsplit(answer.request.url).query, keep_blank_values=True)
+    return set(asked) <= set(sent) and all(_is_itself(asked[name], described[name]) for name in set(asked) & set(described))
+
+
+def _is_itself(value: Any, schema: Any) -> bool:
+    types = {one.get("type") for one in (schema, *schema.get("anyOf", ()))}
+    if "array" in types:
+        return isinstance(value, list)
+    return "string" not in types or isinstance(value, str) or (isinstance(value, list) and len(value) > 1)
 
 
 _PHASES = (Phase.explicit, Phase.generate, Phase.shrink)
