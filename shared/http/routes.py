@@ -17,7 +17,7 @@ from shared.http.platform import Platform
 from shared.http.problems import Problem, problems
 
 BODY_SECONDS = 15.0
-MANY = (list, tuple, set, frozenset)
+_SEVERAL = (list, tuple, set, frozenset)
 _BEARER = HTTPBearer(auto_error=False, description="`em_<id>.<secret>`, made by `earmark key create`")
 
 
@@ -80,7 +80,7 @@ def _refuse_nul(request: Request) -> None:
 
 def _query_names(dependant: Any) -> Iterator[tuple[str, bool]]:  # FastAPI's own tree of an endpoint and what it depends on
     """Every parameter's name, and whether it takes several values."""
-    yield from ((parameter.alias, get_origin(parameter.field_info.annotation) in MANY) for parameter in dependant.query_params)
+    yield from ((parameter.alias, get_origin(parameter.field_info.annotation) in _SEVERAL) for parameter in dependant.query_params)
     for one in dependant.dependencies:
         yield from _query_names(one)
 

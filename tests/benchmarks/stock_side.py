@@ -47,7 +47,7 @@ async def measure(
 
 @cache
 def _work(workload: str, orders: int, skus: int, first: int) -> list[tuple[int, Record]]:
-    """The same in every round."""
+    """The same in every round, but where a ledger goes on."""
     return packed_reserves(picker(workload, 1, Random(1), skus), orders, first)
 
 

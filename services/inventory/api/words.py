@@ -7,14 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from services.inventory.core.model import Adjustment, Document, Place, Receipt
 from shared.http import Body
-from shared.schemas.values import MAX_UNITS, AdjustmentReason, Bin, CommandId, Label, Lot, Merchant, Sku, Text, Units, Warehouse
+from shared.schemas.values import MAX_UNITS, AdjustmentReason, Bin, CommandId, Label, Lot, Merchant, Sku, Text, Units, Version, Warehouse
 
 MAX_MANY = 5_000
 """What is sent so many at once fails fast: with the findings of the first that is wrong, and not with seven million, which took 7 GB."""
 Name = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Country = Annotated[str, StringConstraints(pattern=r"^([A-Z]{2})?$")]
 TimeZone = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]+([_+\-/][A-Za-z0-9_+\-]+)*$", max_length=64)]
-ExpectedVersion = Annotated[int | None, Field(ge=1, le=2**62, description="refuse the change unless the present version is this one")]
+ExpectedVersion = Annotated[Version | None, Field(description="refuse the change unless the present version is this one")]
 Item = TypeVar("Item")
 
 
