@@ -113,7 +113,7 @@ bench: $(STAMP) ## measure against the two yardsticks, all rows or ROW="hot"; th
 hops: $(STAMP) ## where the time of one order goes, from its request to its event
 	@$(BIN)/python -m tests.benchmarks.hops
 
-large-proof: $(STAMP) ## earmark verify --from-log at ten million reservations while orders come, or RESERVATIONS=100000; filling alone takes 25 minutes
+large-proof: $(STAMP) ## earmark verify --from-log at ten million reservations while orders come, or RESERVATIONS=100000; filling alone takes 15 to 25 minutes
 	@$(BIN)/python -m tests.large_proof $(if $(RESERVATIONS),--reservations $(RESERVATIONS)) $(ARGS)
 
 growth: $(STAMP) ## the same work at sizes that grow by ten: make growth, or SWEEP=waiters; the picture goes to build/growth.svg

@@ -91,7 +91,9 @@ async def _verified(here: Stand) -> tuple[int, float, float]:
 def main() -> int:
     """Parse, fill, prove, tell."""
     parser = argparse.ArgumentParser(prog="make large-proof", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--reservations", type=int, default=RESERVATIONS, help="how many (ten million; filling alone takes 25 minutes)")
+    parser.add_argument(
+        "--reservations", type=int, default=RESERVATIONS, help="how many (ten million; filling alone takes 15 to 25 minutes)"
+    )
     options = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells every leader it has to look up
     with tempfile.TemporaryDirectory() as folder, real_servers(Path(folder)) as servers:
