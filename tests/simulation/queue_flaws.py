@@ -1,6 +1,7 @@
 """Planted bugs of reservations and of the queue at one SKU: attempts, tombstones, places, batons, picking marks."""
 
 from collections.abc import Callable, Sequence
+from datetime import date
 from typing import Any
 
 from services.allocator.core.stock import backing, claims, holding, reserving, serving
@@ -11,7 +12,6 @@ from services.allocator.core.stock.state import Reservation, SkuStock
 from shared.schemas.commands import MarkPicking, Release, ReserveChain, ReserveLine, ReturnBaton
 from shared.schemas.events import Wake
 from shared.schemas.topics import OUTCOMES
-from shared.schemas.values import Fill
 from tests.simulation.flaw import Flaw, flaw, nothing
 
 # ---------------------------------------------------------------- attempts and tombstones
@@ -97,12 +97,12 @@ def _without_serving(function: Callable[..., Any]) -> Callable[..., Any]:
     return quietly
 
 
-def _spent_stays(self: Draft, sku: Any, reservation: Reservation) -> None:
+def _changed_queue_alone(self: Draft, sku: Any, reservation: Reservation) -> None:
     self.changed_queue(sku)
 
 
-def _baton_leaves_spent(self: Draft, sku: Any, key: Any) -> None:
-    self.batons[sku.key, key] = sku
+def _all_is_left(sku: Any, rank: Any, left: Any) -> None:
+    claims.remember_left(sku, rank, free_by_warehouse(sku, date.min))
 
 
 _QUEUE: Sequence[type[Flaw]] = (
@@ -118,10 +118,14 @@ _QUEUE: Sequence[type[Flaw]] = (
         (serving, "_continue_at", nothing),
     ),
     flaw(
-        "SpentIsRememberedTooLong",
-        "That the waiters use up all there is stays remembered when one of them leaves.",
-        (Draft, "_changed_claims", _spent_stays),
-        (Draft, "changed_baton", _baton_leaves_spent),
+        "LeftIsRememberedTooLong",
+        "What the waiters up to a place leave stays remembered when one of them leaves.",
+        (Draft, "_changed_claims", _changed_queue_alone),
+    ),
+    flaw(
+        "WhoIsServedLeavesEverything",
+        "All that is free behind a demand that got what it wanted counts as left, whatever those before it are about to get.",
+        (reserving, "remember_left", _all_is_left),
     ),
 )
 
@@ -138,10 +142,6 @@ def _wake_without_baton(draft: Draft, sku: SkuStock, waiter: Reservation) -> Non
     draft.send(OUTCOMES.name, demand, wake)
 
 
-def _claim_of_the_expired(sku: Any, waiter: Reservation, free: Any) -> bool:
-    return waiter.fill is Fill.PARTIAL or waiter.waiting <= claims.left_for(free, waiter.warehouses)
-
-
 _BATONS: Sequence[type[Flaw]] = (
     flaw(
         "WokenWithoutBaton",
@@ -151,12 +151,12 @@ _BATONS: Sequence[type[Flaw]] = (
     flaw(
         "TwoBatonsForOne",
         "Who has been woken and has not answered yet is woken again with another baton.",
-        (serving, "_may_wake", lambda sku, waiter, out: out < sku.wake_window),
+        (serving, "_may_wake", lambda sku, waiter, out: serving._is_open(sku, out)),
     ),
     flaw(
         "AllAreWokenAtOnce",
         "More are woken at once than the window of the SKU allows.",
-        (serving, "_may_wake", lambda sku, waiter, out: waiter.key not in sku.batons),
+        (serving, "_is_open", lambda sku, out: True),
     ),
     flaw(
         "ReturnedBatonWakesNobody",
@@ -166,8 +166,7 @@ _BATONS: Sequence[type[Flaw]] = (
     flaw(
         "ExpiredBatonsKeepTheirClaim",
         "Who was woken and never answered keeps its claim on what is free.",
-        (serving, "has_claim", _claim_of_the_expired),
-        (claims, "has_claim", _claim_of_the_expired),
+        (claims, "is_away", lambda sku, waiter: False),
     ),
 )
 

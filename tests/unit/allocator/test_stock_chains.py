@@ -1,8 +1,13 @@
 """All or nothing at one SKU: stops of a chain, wake and baton, activation, several alternatives."""
 
+from types import ModuleType
+
 import pytest
 
+from services.allocator.core.stock import claims, serving
+from services.allocator.core.stock.claims import claim
 from services.allocator.core.stock.settings import StockSettings
+from services.allocator.core.stock.state import Reservation, SkuStock
 from tests.unit.allocator.stock_script import Script
 
 STORIES = {
@@ -71,6 +76,23 @@ STORIES = {
         release o2                  | o2 has 0
         return o1 failed            | wake o1
     """,
+    "who comes back after its baton expired has a claim again": """
+        chain o1 2                  | o1 has 0 waits 2 short
+        line much 100 p=5           | much has 0 waits 100
+        receive W 4                 | moved +4, wake o1
+        wait 31                     |
+        line o2 1                   | o2 has 1
+        return o1 failed            | wake o1
+        line o3 2                   | o3 has 0 waits 2
+    """,
+    "what a newcomer finds left is what those before it leave, also right behind one that was served": """
+        chain o1 2                  | o1 has 0 waits 2 short
+        line much 100 p=5           | much has 0 waits 100
+        receive W 5                 | moved +5, wake o1
+        line o2 2 partial           | o2 has 2
+        +line o3 2 partial          | o2 has 2, o3 has 1 waits 1
+        chain o1 2                  | o1 has 2 pending complete
+    """,
     "a higher attempt adopts and asks for the rest": """
         receive W 5                 | moved +5
         chain o1 3                  | o1 has 3 pending complete
@@ -119,6 +141,46 @@ def test_the_window_never_grows_beyond_its_limit() -> None:
         chain o1 1                  | o1 has 1 pending complete
         return o1 ok                | wake o3
     """)
+
+
+def test_a_baton_that_comes_back_costs_no_walk_past_all_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restock for a thousand: whoever is beyond the window is not looked at."""
+    script = Script()
+    for number in range(1_000):
+        script.sends(f"chain o{number} 1")
+    looked_at = _claims_looked_at(serving, monkeypatch)
+    script.play("""
+        receive W 1000              | moved +1000, wake o0
+        chain o0 1                  | o0 has 1 pending complete
+        return o0 ok                | wake o1, wake o2
+    """)
+    assert len(looked_at) == 3, "who was woken each time"
+
+
+def test_hundreds_of_woken_demands_walk_past_those_before_them_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is enough for a third of those that wait, so who is better placed matters; every second one that is awake comes."""
+    script = Script(StockSettings(window_limit=200, level_interval_ms=0))
+    for number in range(600):
+        script.sends(f"chain o{number} 1")
+    script.sends("receive W 200")
+    for number in range(8):
+        script.sends(f"chain o{number} 1", f"return o{number} ok baton={number + 1}")
+    looked_at = _claims_looked_at(claims, monkeypatch)
+    outcomes = script.outcomes(*[f"chain o{number} 1" for number in range(9, 200, 2)])
+    assert all(outcome.reserved_units == 1 for outcome in outcomes)
+    assert len(looked_at) <= 200
+
+
+def _claims_looked_at(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[Reservation]:
+    """Whose claims that module asks for from now on."""
+    looked_at = list[Reservation]()
+
+    def counted(sku: SkuStock, waiter: Reservation, free: dict[str, int]) -> list[tuple[str, int]]:
+        looked_at.append(waiter)
+        return claim(sku, waiter, free)
+
+    monkeypatch.setattr(module, "claim", counted)
+    return looked_at
 
 
 def test_alternatives_of_one_demand_wait_and_are_released_apart() -> None:

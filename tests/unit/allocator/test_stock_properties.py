@@ -1,12 +1,19 @@
 """Whatever happens to a SKU: the books balance, nothing is oversold, nobody jumps the queue, and the cache changes nothing."""
 
+from collections import Counter
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.allocator.core.stock import reserving, shortages
+from services.allocator.core.stock.claims import free_for
 from services.allocator.core.stock.settings import StockSettings
+from services.allocator.core.stock.state import SkuStock
+from services.allocator.core.stock.waiting import Rank
 from shared.partitions.model import Send
 from shared.schemas.events import Outcome
 from shared.schemas.wire import Envelope, decode, encode, header_map, partition_of
@@ -60,6 +67,25 @@ def test_nobody_jumps_the_queue(seed: int, wanted: int, warehouses: str) -> None
         assert first.message.reserved_units <= sum(free.get(warehouse, 0) for warehouse in warehouses.split(","))
         script.sends(f"release new{at}", seconds=0)
         script.sends(*batch)
+
+
+@settings(max_examples=200, deadline=None)
+@given(seeds)
+def test_what_is_left_for_a_place_does_not_depend_on_where_the_last_walk_ended(seed: int) -> None:
+    script = Script()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reserving, "free_for", _looked_up_twice)
+        patch.setattr(shortages, "free_for", _looked_up_twice)
+        for batch in Story(seed).batches():
+            script.sends(*batch)
+
+
+def _looked_up_twice(sku: SkuStock, rank: Rank, today: date) -> dict[str, int]:
+    found, walked = free_for(sku, rank, today), sku.walked
+    sku.walked = None
+    assert +Counter(found) == +Counter(free_for(sku, rank, today))
+    sku.walked = walked
+    return found
 
 
 def check_can_be_sent(send: Send) -> None:

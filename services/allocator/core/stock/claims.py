@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import date
 
 from services.allocator.core.stock.choosing import allot, free_by_warehouse, free_units
-from services.allocator.core.stock.state import Reservation, SkuStock, Spent
+from services.allocator.core.stock.state import Reservation, SkuStock, Walked
 from services.allocator.core.stock.waiting import Rank
 from shared.schemas.values import Fill
 
@@ -17,41 +17,61 @@ def has_room_for_everybody(sku: SkuStock, warehouse: str, units: int, today: dat
 
 
 def free_for(sku: SkuStock, rank: Rank, today: date) -> dict[str, int]:
-    """Free units by warehouse that are left for `rank` after the better placed waiters that fit have had theirs, woken or not."""
-    spent = sku.spent
-    if spent is not None and spent.ledger_version == sku.ledger_version and spent.rank < rank:
-        return dict(spent.left)
-    free = free_by_warehouse(sku, today)
+    """Free units by warehouse that are left for `rank` after the better placed waiters that fit have had theirs, woken or not.
+
+    Goes on from where it ended last, as long as that still holds: hundreds of newcomers behind ten thousand waiters, or hundreds of woken
+    demands in the order of the queue, would each walk past all that are before them.
+    """
+    walked = sku.walked
+    if walked is not None and walked.ledger_version == sku.ledger_version and walked.rank < rank:
+        free, after = dict(walked.left), walked.rank
+    else:
+        free, after = free_by_warehouse(sku, today), None
     if free and sku.waiting_count:
-        _subtract_claims(sku, free, rank)
+        _subtract_claims(sku, free, after, rank)
     return free
 
 
-def _subtract_claims(sku: SkuStock, free: dict[str, int], before: Rank) -> None:
-    """Takes out of `free` what the waiters better placed than `before` are about to get.
+def remember_left(sku: SkuStock, rank: Rank, left: Mapping[str, int]) -> None:
+    """Whoever stands at `rank` has all that it wanted by now, and `left` is what that left for those behind it. What it got was left for
+    it by those before it, so they still get the same."""
+    sku.walked = Walked(sku.ledger_version, rank, dict(left))
 
-    Where they use up all that they may draw on, that is remembered: hundreds of newcomers behind ten thousand waiters that a restock is
-    about to serve would walk past them one by one.
-    """
-    ranks, warehouses = sku.queue.in_order(free)
-    left = sum([free.get(warehouse, 0) for warehouse in warehouses])
+
+def _subtract_claims(sku: SkuStock, free: dict[str, int], after: Rank | None, before: Rank) -> None:
+    """Takes out of `free` what the waiters between `after` and `before` are about to get, and remembers how far it went."""
+    ranks, left, _ = sku.queue.in_order(free, after)
+    last = None
     for rank in ranks:
-        if rank >= before:
-            return
-        waiter = sku.reservations[rank[2], rank[3]]
-        if has_claim(sku, waiter, free):
-            left -= sum([units for _, units in allot(free, waiter.warehouses, waiter.waiting)])
-            if not left:
-                sku.spent = Spent(sku.ledger_version, rank, dict(free))
-                return
+        if rank >= before or not left:
+            break
+        last = rank
+        for _, units in claim(sku, sku.reservations[rank[2], rank[3]], free):
+            left -= units
+    if last is not None:
+        remember_left(sku, last, free)
 
 
-def has_claim(sku: SkuStock, waiter: Reservation, free: dict[str, int]) -> bool:
-    """Whether it would take from what is free. One whose baton has expired has no claim until the baton returns."""
-    if waiter.fill is Fill.PARTIAL:
-        return True
+def claim(sku: SkuStock, waiter: Reservation, free: dict[str, int]) -> list[tuple[str, int]]:
+    """Take what it is about to get out of `free`: by warehouse. Nearly everybody takes all in the first."""
+    if is_away(sku, waiter):
+        return []
+    units, first = waiter.waiting, waiter.warehouses[0]
+    there = free.get(first, 0)
+    if units <= there:
+        free[first] = there - units
+        return [(first, units)]
+    if waiter.fill is not Fill.PARTIAL and left_for(free, waiter.warehouses) < units:
+        return []
+    return allot(free, waiter.warehouses, units)
+
+
+def is_away(sku: SkuStock, waiter: Reservation) -> bool:
+    """Whether its baton has expired: it has no claim until that returns."""
+    if waiter.fill is Fill.PARTIAL or not sku.batons:
+        return False
     baton = sku.batons.get(waiter.key)
-    return not (baton and baton.expired) and waiter.waiting <= left_for(free, waiter.warehouses)
+    return baton is not None and baton.expired
 
 
 def left_for(free: Mapping[str, int], warehouses: tuple[str, ...]) -> int:

@@ -6,7 +6,6 @@ from typing import Any
 from services.allocator.core.stock.rows import MovementRow, ReservationKey, SkuKey
 from services.allocator.core.stock.settings import StockSettings
 from services.allocator.core.stock.state import Reservation, SkuStock, StockRecord
-from shared.schemas.values import Fill
 
 Sent = tuple[int, str, str, Any]
 """A message on its way out: index of the command that sent it, topic, key, message. Sends of a batch are put in the order of their
@@ -71,7 +70,6 @@ class Draft:
 
     def changed_baton(self, sku: SkuStock, key: ReservationKey) -> None:
         self.batons[sku.key, key] = sku
-        sku.spent = None
 
     def serve_later(self, sku: SkuStock) -> None:
         """Something rose or left the queue: at the end of the batch the waiters are served."""
@@ -81,14 +79,14 @@ class Draft:
         assert sku.complete, "a queue is changed only when all of it is in memory"
         assert not reservation.waiting, "one place per reservation"
         reservation.waiting = units
-        sku.queue.add(reservation.rank, reservation.warehouses, units, reservation.fill is Fill.PARTIAL)
+        sku.queue.add(reservation.rank, reservation.warehouses, units, reservation.fill)
         sku.waiting_count += 1
         self._changed_claims(sku, reservation)
 
     def dequeue(self, sku: SkuStock, reservation: Reservation) -> None:
         """Leaves the queue, if it waits; what it claimed goes to others."""
         if reservation.waiting:
-            sku.queue.remove(reservation.rank, reservation.warehouses, reservation.waiting, reservation.fill is Fill.PARTIAL)
+            sku.queue.remove(reservation.rank, reservation.warehouses, reservation.waiting, reservation.fill)
             reservation.waiting = 0
             sku.waiting_count -= 1
             self._changed_claims(sku, reservation)
@@ -97,5 +95,5 @@ class Draft:
     def _changed_claims(self, sku: SkuStock, reservation: Reservation) -> None:
         """Somebody came or went: what is remembered of those before it still holds."""
         self.changed_queue(sku)
-        if sku.spent is not None and reservation.rank <= sku.spent.rank:
-            sku.spent = None
+        if sku.walked is not None and reservation.rank <= sku.walked.rank:
+            sku.walked = None

@@ -109,6 +109,7 @@ class StockFold:
             end_lots(self.draft, sku)
         elif deadline.kind == "baton":
             sku.batons[deadline.whose].expired = True
+            sku.walked = None  # it has no claim any more
             self.draft.changed_baton(sku, deadline.whose)
         self.draft.serve_later(sku)
 

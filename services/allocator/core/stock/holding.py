@@ -39,6 +39,8 @@ def return_baton(draft: Draft, sku: SkuStock, command: ReturnBaton) -> None:
         return
     del sku.batons[key]
     draft.changed_baton(sku, key)
+    if baton.expired:
+        sku.walked = None  # it has a claim again
     if command.served is not None:
         sku.wake_window = min(draft.settings.window_limit, sku.wake_window * 2) if command.served else 1
     draft.changed_queue(sku)

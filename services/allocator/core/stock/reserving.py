@@ -5,7 +5,7 @@ from typing import NamedTuple
 from services.allocator.core.stock.answers import tell, tell_again
 from services.allocator.core.stock.backing import back, drop, keep_within, settle, shrink
 from services.allocator.core.stock.choosing import Picks, allot, choose, choose_allotted, free_units
-from services.allocator.core.stock.claims import free_for, has_room_for_everybody, left_for
+from services.allocator.core.stock.claims import free_for, has_room_for_everybody, left_for, remember_left
 from services.allocator.core.stock.draft import Draft
 from services.allocator.core.stock.rows import ReservationKey
 from services.allocator.core.stock.state import Reservation, SkuStock
@@ -112,6 +112,8 @@ def _take_what_is_left(draft: Draft, sku: SkuStock, reservation: Reservation, wa
     if enough or want.fill is Fill.PARTIAL:
         allotment = allot(free, want.warehouses, missing)
         back(draft, sku, reservation, choose_allotted(sku, allotment, want.strategy, draft.today))
+        if enough:
+            remember_left(sku, want.rank, free)
     elif want.fill is Fill.ALL_OR_NOTHING and reservation.reserved:
         drop(draft, sku, reservation)  # it was adopted, so the waiters are served at the end of the batch in any case
         settle(draft, sku, silent=reservation)

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from services.allocator.core.stock.answers import tell
 from services.allocator.core.stock.backing import back
-from services.allocator.core.stock.choosing import allot, choose_allotted, free_by_warehouse
-from services.allocator.core.stock.claims import has_claim, left_for
+from services.allocator.core.stock.choosing import choose_allotted, free_by_warehouse
+from services.allocator.core.stock.claims import claim
 from services.allocator.core.stock.draft import Draft
 from services.allocator.core.stock.state import Baton, Reservation, SkuStock
 from shared.schemas.events import Wake
@@ -37,32 +37,41 @@ def _pick(
     served: list[tuple[Reservation, list[tuple[str, int]]]],
     woken: list[Reservation],
 ) -> bool:
-    """Who gets what. True: more could be served than the limit allows."""
-    ranks, warehouses = sku.queue.in_order(free)
-    left = sum([free.get(warehouse, 0) for warehouse in warehouses])
+    """Who gets what. True: more could be served than the limit allows.
+
+    The walk ends where nobody else may be served or woken: all-or-nothing demands beyond the window are ten thousand, and every baton
+    that comes back asks for the next.
+    """
+    ranks, left, lines = sku.queue.in_order(free)
     out = sum(not baton.expired for baton in sku.batons.values())
     for rank in ranks:
-        if not left:
+        if not left or not (lines or _is_open(sku, out)):
             break
         waiter = sku.reservations[rank[2], rank[3]]
-        if not has_claim(sku, waiter, free) or not left_for(free, waiter.warehouses):
-            continue
         waits_for_baton = waiter.fill is Fill.ALL_OR_NOTHING
-        at_limit = len(served) + len(woken) >= draft.settings.serve_limit
-        if at_limit and (not waits_for_baton or _may_wake(sku, waiter, out)):
+        lines -= not waits_for_baton
+        allotment = claim(sku, waiter, free)
+        if not allotment:
+            continue
+        may_wake = waits_for_baton and _may_wake(sku, waiter, out)
+        if (may_wake or not waits_for_baton) and len(served) + len(woken) >= draft.settings.serve_limit:
             return True
-        allotment = allot(free, waiter.warehouses, waiter.waiting)
-        left -= sum(units for _, units in allotment)
+        for _, units in allotment:
+            left -= units
         if not waits_for_baton:
             served.append((waiter, allotment))
-        elif _may_wake(sku, waiter, out):
+        elif may_wake:
             out += 1
             woken.append(waiter)
     return False
 
 
 def _may_wake(sku: SkuStock, waiter: Reservation, out: int) -> bool:
-    return waiter.key not in sku.batons and out < sku.wake_window
+    return waiter.key not in sku.batons and _is_open(sku, out)
+
+
+def _is_open(sku: SkuStock, out: int) -> bool:
+    return out < sku.wake_window
 
 
 def _give(draft: Draft, sku: SkuStock, waiter: Reservation, allotment: list[tuple[str, int]]) -> None:

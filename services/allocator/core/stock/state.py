@@ -138,8 +138,9 @@ class Baton:
         self.number, self.expires_at, self.expired = number, expires_at, expired
 
 
-class Spent(NamedTuple):
-    """At this ledger version the waiters up to `rank` use up all that any waiter may draw on; `left` is what remains for those behind."""
+class Walked(NamedTuple):
+    """At this ledger version, which the end of a lot raises too, the waiters up to `rank` leave so much, by warehouse, for those behind
+    it."""
 
     ledger_version: int
     rank: Rank
@@ -158,13 +159,13 @@ class SkuStock:
     others need is made when it is needed.
 
     `complete`: every live reservation is here, and so is `queue`; otherwise `reservations` holds only those that the batch names.
-    `crowded` SKUs, where anybody waits or is flagged, are decided only when complete. `orders`, `largest` and `spent` are remembered
+    `crowded` SKUs, where anybody waits or is flagged, are decided only when complete. `orders`, `largest` and `walked` are remembered
     results.
     """
 
     __slots__ = (
         "_by_identity", "_by_warehouse", "baton_seq", "batons", "complete", "continue_at", "flagged", "key", "largest", "ledger_version",
-        "on_hand", "orders", "queue", "records", "reservations", "size", "spent", "waiting_count", "wake_window",
+        "on_hand", "orders", "queue", "records", "reservations", "size", "waiting_count", "wake_window", "walked",
     )  # fmt: skip
 
     def __init__(self, key: SkuKey) -> None:
@@ -180,7 +181,7 @@ class SkuStock:
         self.reservations: dict[ReservationKey, Reservation] = {}
         self.queue: WaitingQueue
         self.largest: Largest | None = None
-        self.spent: Spent | None = None
+        self.walked: Walked | None = None
         self.complete = False
         self.size = 0
 
@@ -245,7 +246,7 @@ class SkuStock:
                 self.reservations[row.demand, row.alternative] = reservation_of(row)
         waiting = [one for one in self.reservations.values() if one.waiting]
         self.queue = WaitingQueue()
-        self.queue.add_all((one.rank, one.warehouses, one.waiting, one.fill is Fill.PARTIAL) for one in waiting)
+        self.queue.add_all((one.rank, one.warehouses, one.waiting, one.fill) for one in waiting)
         self.complete = True
         assert len(self.queue) == self.waiting_count, f"{self.name}: {len(self.queue)} wait, the queue row says {self.waiting_count}"
 
