@@ -1,4 +1,7 @@
-"""The relay: one task per shard of an outbox, one lock holder per shard among all processes.
+"""The relay of an outbox: one lock holder per shard among all processes, which publishes all the shards that it holds together.
+
+What many commands wrote to several shards goes out with one look, one publication and one deletion. With a task for each shard there were
+more of all three: at 180 orders a second over HTTP p99 until the answer was told was 453 instead of 414 ms.
 
 One connection holds the advisory locks and listens. Its `idle_session_timeout` frees the shards of a process that is frozen, since a
 living one speaks every second; where it froze between the messages of one statement, Postgres would wait for ever, and another relay
@@ -6,10 +9,10 @@ ends that connection. A frozen relay that comes back may publish its last rows o
 """
 
 import asyncio
-import contextlib
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +49,7 @@ SELECT pg_terminate_backend(a.pid)
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
+    shard: int
     id: int
     topic: str
     records: Sequence[Record]
@@ -65,7 +69,9 @@ class Relay:
     healthy: bool = True
     backlog_rows: int = 0
     held: set[int] = field(default_factory=set)
-    _wakes: dict[int, asyncio.Event] = field(default_factory=dict)
+    _shards: range = range(0)
+    _due: set[int] = field(default_factory=set)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _elsewhere: set[int] = field(default_factory=set)
     _tell: asyncio.Event = field(default_factory=asyncio.Event)
     _sql: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -87,10 +93,14 @@ class Relay:
         """Look at these shards now: here, or where they are held."""
         for shard in shards:
             if shard in self.held:
-                self._wakes[shard].set()
+                self._look_at(shard)
             else:
                 self._elsewhere.add(shard)
                 self._tell.set()
+
+    def _look_at(self, shard: int) -> None:
+        self._due.add(shard)
+        self._wake.set()
 
     @property
     def _application(self) -> str:
@@ -123,13 +133,16 @@ class Relay:
             idle_session_timeout=str(int(self.frozen_seconds * 1000)),
             # A deletion that a crash of the server forgets is a row published twice, which readers ignore: wait for no flush.
             synchronous_commit="off",
+            # Along the primary key, whatever was planned while the table was empty.
+            enable_seqscan="off",
+            enable_bitmapscan="off",
+            enable_hashjoin="off",
+            enable_mergejoin="off",
         )
         try:
             await connection.add_listener(self.outbox.channel, self._woken)
-            shards = await self._shards(connection)
-            self._wakes = {shard: asyncio.Event() for shard in shards}
-            work = [self._serve(connection, shard) for shard in shards] + [self._beat(connection), self._tell_others(connection)]
-            await _first_failure(work)
+            self._shards = await self._known_shards(connection)
+            await _first_failure([self._serve(connection), self._beat(connection), self._tell_others(connection)])
         finally:
             self.held.clear()
             await _drop(connection)
@@ -143,35 +156,41 @@ class Relay:
             async with self._sql:
                 await connection.execute("SELECT pg_notify($1, shard) FROM unnest($2::text[]) AS shard", self.outbox.channel, shards)
 
-    async def _shards(self, connection: asyncpg.Connection) -> range:
+    async def _known_shards(self, connection: asyncpg.Connection) -> range:
         """Every shard of the settings, and those that rows still carry from a time when there were more."""
         highest = await connection.fetchval(f"SELECT max(shard) FROM {self.outbox.schema}.outbox")
         return range(max(self.outbox.shards, (highest if highest is not None else -1) + 1))
 
     def _woken(self, _connection: Any, _pid: int, _channel: str, shard: Any) -> None:
-        if shard.isdecimal() and (wake := self._wakes.get(int(shard))):
-            wake.set()
+        if shard.isdecimal() and int(shard) in self._shards:
+            self._look_at(int(shard))
 
     async def _beat(self, connection: asyncpg.Connection) -> None:
         while True:
             sql = f"SELECT coalesce(sum(record_count), 0) FROM (SELECT record_count FROM {self.outbox.schema}.outbox LIMIT $1) AS waiting"
             async with self._sql:
                 self.backlog_rows = await connection.fetchval(sql, self.max_rows)
-                if len(self.held) < len(self._wakes):
+                if len(self.held) < len(self._shards):
                     await connection.execute(_END_FROZEN, LOCKS, self._application, self.frozen_seconds)
             metrics.RELAY_BACKLOG.labels(service=self.outbox.schema).set(self.backlog_rows)
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _serve(self, connection: asyncpg.Connection, shard: int) -> None:
-        wake = self._wakes[shard]
+    async def _serve(self, connection: asyncpg.Connection) -> None:
+        self._due = set(self._shards)
         while True:
-            wake.clear()
-            if shard in self.held or await self._take(connection, shard):
-                while await self._pass_on(connection, shard):
-                    pass
-            with contextlib.suppress(TimeoutError):
+            self._wake.clear()
+            due, self._due = self._due, set()
+            for shard in due - self.held:
+                await self._take(connection, shard)
+            if here := due & self.held:
+                self._due |= await self._pass_on(connection, sorted(here))
+            if self._due:
+                continue
+            try:
                 async with asyncio.timeout(POLL_SECONDS):
-                    await wake.wait()
+                    await self._wake.wait()
+            except TimeoutError:
+                self._due = set(self._shards)
 
     async def _take(self, connection: asyncpg.Connection, shard: int) -> bool:
         sql = "SELECT pg_try_advisory_lock($1, hashtext($2))"
@@ -181,14 +200,14 @@ class Relay:
             self.held.add(shard)
         return taken
 
-    async def _pass_on(self, connection: asyncpg.Connection, shard: int) -> bool:
-        """Publish one batch and delete it. True when there may be more."""
-        rows, more = await self._visible(connection, shard)
+    async def _pass_on(self, connection: asyncpg.Connection, shards: Sequence[int]) -> set[int]:
+        """Publish one batch and delete it. Returns the shards that may have more."""
+        rows, more = await self._visible(connection, shards)
         if rows:
             started = time.monotonic()
             await self.writer.publish(self._by_destination(rows))
             crash_point("relay_published")
-            await self._delete(connection, shard, [row.id for row in rows])
+            await self._delete(connection, rows)
             metrics.RELAY_PUBLISHED.labels(service=self.outbox.schema).inc(sum(len(row.records) for row in rows))
             metrics.RELAY_BATCH_SECONDS.labels(service=self.outbox.schema).observe(time.monotonic() - started)
         self.healthy = True
@@ -201,28 +220,38 @@ class Relay:
             count = self.partitions[row.topic]
             for record in row.records:
                 found.setdefault((row.topic, partition_of(record.key, count)), []).append(record)
-        first, last = rows[0].id, rows[-1].id
-        return [OutboxRow(0, topic, number, first, last, tuple(records)) for (topic, number), records in found.items()]
+        ids = [row.id for row in rows]
+        return [OutboxRow(0, topic, number, min(ids), max(ids), tuple(records)) for (topic, number), records in found.items()]
 
-    async def _visible(self, connection: asyncpg.Connection, shard: int) -> tuple[list[_Waiting], bool]:
-        """The next rows to publish, and whether there are more that a wake would not tell of."""
-        schema = self.outbox.schema
-        sql = f"SELECT id, topic, headers::text, record_count, records FROM {schema}.outbox WHERE shard = $1 ORDER BY id LIMIT $2"
+    async def _visible(self, connection: asyncpg.Connection, shards: Sequence[int]) -> tuple[list[_Waiting], set[int]]:
+        """The next rows to publish, as many of each shard, and the shards that have more, which a wake would not tell of."""
+        schema, most = self.outbox.schema, max(1, BATCH_ROWS // len(shards))
+        sql = f"""
+SELECT o.shard, o.id, o.topic, o.headers::text, o.record_count, o.records
+  FROM unnest($1::smallint[]) AS s (shard)
+ CROSS JOIN LATERAL (SELECT * FROM {schema}.outbox AS w WHERE w.shard = s.shard ORDER BY w.id LIMIT $2) AS o
+ ORDER BY o.shard, o.id
+"""
         async with self._sql:
-            found = await connection.fetch(sql, shard, BATCH_ROWS)
+            found = await connection.fetch(sql, shards, most)
         rows: list[_Waiting] = []
         size = 0
         for row in found:
             if size > BATCH_BYTES:
                 break
             records = records_of(schema, row["id"], row["headers"], row["record_count"], row["records"])
-            rows.append(_Waiting(row["id"], row["topic"], records))
+            rows.append(_Waiting(row["shard"], row["id"], row["topic"], records))
             size += sum(len(record.value) for record in records)
-        return rows, len(rows) < len(found) or len(found) == BATCH_ROWS
+        counts = Counter(row["shard"] for row in found)
+        return rows, {row["shard"] for row in found[len(rows) :]} | {shard for shard, count in counts.items() if count == most}
 
-    async def _delete(self, connection: asyncpg.Connection, shard: int, ids: list[int]) -> None:
+    async def _delete(self, connection: asyncpg.Connection, rows: Sequence[_Waiting]) -> None:
+        sql = f"""
+DELETE FROM {self.outbox.schema}.outbox AS o USING unnest($1::smallint[], $2::bigint[]) AS n (shard, id)
+ WHERE o.shard = n.shard AND o.id = n.id
+"""
         async with self._sql:
-            await connection.execute(f"DELETE FROM {self.outbox.schema}.outbox WHERE shard = $1 AND id = ANY($2)", shard, ids)
+            await connection.execute(sql, [row.shard for row in rows], [row.id for row in rows])
 
 
 async def _first_failure(work: Iterable[Coroutine[Any, Any, None]]) -> None:

@@ -19,7 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database import dispose, engine
 from shared.migrations import migrate
+from shared.partitions.model import OutboxRow
 from shared.relay import MessageTooLarge, Outbox, Outgoing, Relay
+from shared.relay import relay as relay_module
 from shared.relay.outbox import NUMBERS, ROW_RECORDS, records_of
 from shared.relay.relay import LOCKS
 from shared.schemas.commands import ReceiveStock
@@ -287,6 +289,27 @@ async def test_a_commit_is_published_at_once_by_whoever_holds_its_shard(pool: As
                 await asyncio.sleep(0.002)
             took.append(loop.time() - started)
     assert sorted(took)[len(took) // 2] < 0.3
+
+
+async def test_what_waits_in_several_shards_goes_out_together_and_none_waits_for_another(
+    pool: AsyncEngine, database: str, fresh_topics: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shard where much waits takes its share of every batch and no more."""
+    monkeypatch.setattr(relay_module, "BATCH_ROWS", 4 * SHARDS)
+    names = [f"E{number}" for number in range(200)]
+    busy, *others = [[name for name in names if partition_of(name, SHARDS) == shard] for shard in range(SHARDS)]
+    await write_many(pool, [*busy[:20], *[name for few in others for name in few[:3]]], 1)
+    one, published = relay(database, fresh_topics), list[int]()
+    publish = one.writer.publish
+
+    async def counted(rows: Sequence[OutboxRow]) -> None:
+        published.append(sum(len(row.records) for row in rows))
+        await publish(rows)
+
+    monkeypatch.setattr(one.writer, "publish", counted)
+    async with running(one):
+        await drained(pool)
+    assert published == [4 + 3 * (SHARDS - 1), 16]
 
 
 async def stored(pool: AsyncEngine) -> list[tuple[int, list[Record]]]:
