@@ -27,6 +27,12 @@ POLL_MS = 200
 MAX_RECORDS = 1_000
 """With 1,000 a record costs a tenth less than with 500; with more it saves nothing, and requests wait longer for the loop."""
 COMMIT_SECONDS = 0.2
+FEW_RECORDS = 200
+RESTS = 3
+"""With fewer records than these a batch costs as much as it has statements. So after one that took 5 ms the next is not begun for 15 ms,
+and what comes meanwhile goes along; an answer that comes alone is taken at once. At 180 orders a second over HTTP p50 until the answer
+was told was 206 instead of 246 ms: the CPU was left to those who make the answers."""
+MOST_REST_SECONDS = 0.1
 STUCK_SECONDS = 30.0
 START_SECONDS = 60.0
 FINISH_SECONDS = 10.0
@@ -128,13 +134,20 @@ class _Session:
             while True:
                 found = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=self._subscriber._max_records)
                 if found:
+                    began = time.monotonic()
                     await self._subscriber.take([_input(record) for records in found.values() for record in records])
                     self._done |= {partition: records[-1].offset + 1 for partition, records in found.items()}
                     self._moved_at = time.monotonic()
+                    await self._rest(sum(map(len, found.values())), self._moved_at - began)
                 await self._commit(idle=not found)
                 await self._check_progress()
         finally:
             await self._commit(idle=True)
+
+    async def _rest(self, records: int, seconds: float) -> None:
+        """After a batch of so many records that took so long."""
+        if records < FEW_RECORDS:
+            await asyncio.sleep(min(RESTS * seconds, MOST_REST_SECONDS))
 
     async def _commit(self, *, idle: bool) -> None:
         """Seldom under load: a lost commit costs a repeat, which does no harm."""
