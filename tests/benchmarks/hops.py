@@ -1,5 +1,6 @@
 """`make hops`: where the time of one order goes, posted over HTTP and alone, until its `allocated` event is read. Taken from what every
-order leaves behind anyway: the times of its records in Kafka and of its three batches in Postgres, whose clock is the same here."""
+order leaves behind anyway: the times of its records in Kafka and of its three batches in Postgres, whose clock is the same here. Below it
+what the same way takes with nothing on it: `bare_chain`."""
 
 import json
 import logging
@@ -19,8 +20,9 @@ from rich.table import Table
 
 from shared.schemas import topics
 from shared.schemas.wire import decode, type_header
+from tests.benchmarks import bare_chain
 from tests.benchmarks.http_flow import LONE_ORDERS, Customer, customer
-from tests.benchmarks.measuring import percentile_ms
+from tests.benchmarks.measuring import Measurement, Stopwatch, percentile_ms
 from tests.benchmarks.stand import Stand, stand
 from tests.support.servers import real_servers
 from tests.support.topic_reading import everything_on
@@ -55,16 +57,28 @@ class Mark:
     read: float | None
 
 
-async def measured(dsn: str, bootstrap: str) -> list[list[float]]:
-    """The times of every order, by the wall clock: posted, then a mark's written and read by turns, then heard."""
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The times of every order, by the wall clock: posted, then a mark's written and read by turns, then heard. `cpu_ms`: of the machine,
+    an order."""
+
+    times: Sequence[Sequence[float]]
+    cpu_ms: float
+    bare: Measurement
+
+
+async def measured(dsn: str, bootstrap: str) -> Run:
+    """Run both."""
     async with stand(dsn, bootstrap) as here, customer(here) as one:
+        watch = Stopwatch()
         asked = [await _asked(one) for _ in range(LONE_ORDERS)]
+        cpu_us = watch.measured(LONE_ORDERS).cpu_us_per_order
         marks = {topic: await _marks(here, topic) for topic in ACCEPTED}
     found = []
     for number, posted, heard in asked:
         between = [at for of_topic in marks.values() for at in (of_topic[number].written, of_topic[number].read) if at is not None]
         found.append([posted, *between, heard])
-    return found
+    return Run(found, (cpu_us or 0.0) / 1e3, await bare_chain.measure(dsn, bootstrap))
 
 
 async def _asked(one: Customer) -> tuple[str, float, float]:
@@ -95,16 +109,24 @@ def _beginnings(batches: Iterable[Any], topic: str) -> Callable[[int, int], floa
     return lambda partition, offset: taken.get((partition, offset))
 
 
-def show(console: Console, times: Sequence[Sequence[float]]) -> None:
+def show(console: Console, run: Run) -> None:
     """A line for each hop."""
+    times, bare = run.times, run.bare
     hops = list(zip(*[[after - before for before, after in pairwise(one)] for one in times], strict=True))
     table = Table(title=f"One order alone, medians of {len(times)}", title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("hop", "p50 ms", "p99 ms"):
-        table.add_column(heading, justify="left" if heading == "hop" else "right", no_wrap=True)
+    for heading in ("hop", "p50 ms", "p99 ms", "CPU ms"):
+        table.add_column(heading, justify="left" if heading == "hop" else "right", no_wrap=heading != "hop")
     for name, seconds in zip(HOPS, hops, strict=True):
         table.add_row(name, f"{median(seconds) * 1e3:.1f}", f"{percentile_ms(seconds, 0.99):.1f}")
     whole = [one[-1] - one[0] for one in times]
-    table.add_row("all", f"{median(whole) * 1e3:.1f}", f"{percentile_ms(whole, 0.99):.1f}")
+    table.add_row("all", f"{median(whole) * 1e3:.1f}", f"{percentile_ms(whole, 0.99):.1f}", f"{run.cpu_ms:.1f}")
+    assert bare.cpu_us_per_order is not None, "it was measured"
+    table.add_row(
+        f"with nothing on the way: {bare_chain.HOPS} hops, {bare_chain.HOPS} commits",
+        f"{bare.p50_ms:.1f}",
+        f"{bare.p99_ms:.1f}",
+        f"{bare.cpu_us_per_order / 1e3:.1f}",
+    )
     console.print(table)
 
 
