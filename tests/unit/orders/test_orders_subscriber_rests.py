@@ -9,7 +9,8 @@ import pytest
 from aiokafka import TopicPartition
 
 from services.orders import subscriber
-from services.orders.subscriber import FEW_RECORDS, MOST_REST_SECONDS, RESTS, Subscriber
+from services.orders.feeds import RESTS
+from services.orders.subscriber import FEW_RECORDS, MOST_REST_SECONDS, Subscriber
 
 PLACE = TopicPartition("t", 0)
 
@@ -41,14 +42,15 @@ class BrokerWithBatches:
 
 
 @pytest.mark.parametrize(
-    ("size", "seconds", "rests"),
+    ("times", "size", "seconds", "rests"),
     [
-        pytest.param(1, 0.01, [RESTS * 0.01], id="as-many-times-as-long-as-it-took"),
-        pytest.param(FEW_RECORDS - 1, 60.0, [MOST_REST_SECONDS], id="never-for-long"),
-        pytest.param(FEW_RECORDS, 0.01, [], id="not-after-many"),
+        pytest.param(RESTS, 1, 0.01, [RESTS * 0.01], id="as-many-times-as-long-as-it-took"),
+        pytest.param(RESTS, FEW_RECORDS - 1, 60.0, [MOST_REST_SECONDS], id="never-for-long"),
+        pytest.param(RESTS, FEW_RECORDS, 0.01, [], id="not-after-many"),
+        pytest.param(0, 1, 0.01, [], id="not-where-nobody-asked-for-it"),
     ],
 )
-async def test_how_long_it_rests(size: int, seconds: float, rests: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_how_long_it_rests(times: int, size: int, seconds: float, rests: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     broker, now, slept = BrokerWithBatches([size]), [0.0], list[float]()
 
     async def handle(_: Any) -> None:
@@ -62,7 +64,7 @@ async def test_how_long_it_rests(size: int, seconds: float, rests: list[float], 
     monkeypatch.setattr(subscriber, "Consumer", lambda *_, **__: broker)
     monkeypatch.setattr("services.orders.subscriber.time.monotonic", lambda: now[0])
     monkeypatch.setattr("services.orders.subscriber.asyncio.sleep", sleep)
-    running = asyncio.create_task(Subscriber("nowhere:1", "group", ["t"], handle, condemn).run())
+    running = asyncio.create_task(Subscriber("nowhere:1", "group", ["t"], handle, condemn, rests=times).run())
     await asyncio.wait({running, waiting := asyncio.create_task(broker.empty.wait())}, timeout=5, return_when=asyncio.FIRST_COMPLETED)
     running.cancel()
     await asyncio.gather(running, waiting, return_exceptions=True)
