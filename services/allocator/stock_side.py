@@ -21,7 +21,7 @@ from services.allocator.core.stock.settings import StockSettings
 from services.allocator.core.stock.state import SkuStock, reservation_of, sku_of
 from services.allocator.store.stock_ports import StockStorage
 from shared.partitions.model import InputRecord, PartitionId, Send
-from shared.schemas.commands import AdjustStock, ReceiveStock, StockCommand
+from shared.schemas.commands import AdjustStock, ReceiveStock, ReserveLine, StockCommand
 from shared.schemas.topics import INVENTORY, RESERVATIONS
 from shared.schemas.wire import decode, type_header
 
@@ -54,7 +54,7 @@ class StockSide:
 
     def __init__(self, storage: StockStorage, settings: StockSettings) -> None:
         self._storage, self._settings = storage, settings
-        self.rules_hash = rules_hash(replace(settings, cache_rows=0))  # what is cached decides nothing
+        self.rules_hash = rules_hash(replace(settings, cache_rows=0, doubted_messages=0))  # what is looked up decides nothing
         self._partition = -1
         self._telling = NOTHING_TOLD
         self._told: Telling | None = None
@@ -63,6 +63,7 @@ class StockSide:
         self._draft: Draft | None = None
         self._used: dict[SkuKey, None] = {}
         self._named: list[tuple[SkuStock, ReservationKey]] = []
+        self._doubted = settings.doubted_messages
         self._cache = StockCache(settings.cache_rows)
         self._deadlines = Deadlines()
 
@@ -72,7 +73,7 @@ class StockSide:
 
     async def resume(self, partition: PartitionId) -> None:
         """See the port."""
-        self._partition, self._draft = partition.number, None
+        self._partition, self._draft, self._doubted = partition.number, None, self._settings.doubted_messages
         self._cache = StockCache(self._settings.cache_rows)
         self._deadlines = Deadlines()
         stored = await self._storage.deadlines(partition.number)
@@ -108,7 +109,12 @@ class StockSide:
     # ---------------------------------------------------------------- loading
 
     async def _load(self, messages: Sequence[StockCommand], due: Collection[Deadline]) -> dict[tuple[str, str, str], MovementRow]:
-        """Everything that the batch names: summaries, reservations, command memory. Returns the last."""
+        """Everything that the batch names: summaries, reservations, command memory. Returns the last.
+
+        A line's first attempt is not looked up: what it makes is new. Were it there, the primary key would refuse the row that every
+        attempt leaves, and the batch is made again after a takeover, with everything looked up. (A chain goes from partition to partition:
+        a later attempt may overtake it.)
+        """
         skus = self._cache.skus
         names: dict[tuple[str, str, str], None] = {}
         commands: dict[tuple[str, str, str], None] = {}
@@ -118,10 +124,12 @@ class StockSide:
             used[key] = None
             if isinstance(message, (ReceiveStock, AdjustStock)):
                 commands[(*key, message.command_id)] = None
+            elif type(message) is ReserveLine and message.attempt == 1 and not self._doubted:
+                continue
             elif key not in skus or (message.demand, message.alternative) not in skus[key].reservations:
                 names[message.demand, message.sku, message.alternative] = None
         names.update(dict.fromkeys((deadline.whose[0], deadline.sku[1], deadline.whose[1]) for deadline in due if deadline.kind == "baton"))
-        self._used, self._named = used, []
+        self._used, self._named, self._doubted = used, [], max(0, self._doubted - len(messages))
         await self._load_summaries(used)
         await self._load_reservations(list(names))
         found = await self._storage.movements(list(commands)) if commands else []

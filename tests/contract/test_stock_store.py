@@ -32,12 +32,17 @@ from services.allocator.store.stock_ports import StockStorage
 from shared.database import hot_connection
 from shared.partitions.link import Link
 from shared.partitions.memory import MemoryDatabase, MemoryPartitionStore
+from shared.partitions.model import PartitionId
+from shared.schemas.commands import ReserveLine, StockCommand
+from shared.schemas.events import Outcome
+from shared.schemas.values import Fill
 from tests.unit.allocator.stock_script import Script
 from tests.unit.allocator.stock_stories import Story
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
-NOTHING = StockChanges(3, NOON, [], [], [], [], [], [], [], [], [], None)
+PARTITION = PartitionId("stock", 3)
+NOTHING = StockChanges(PARTITION.number, NOON, [], [], [], [], [], [], [], [], [], None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +332,33 @@ async def test_forgotten_reservations_go_before_new_ones_come_and_only_where_the
         with pytest.raises((StockRowsMissing, ValueError)):
             await backend.storage.save(NOTHING._replace(forgotten_reservations=[not_one[:3]]))
         await backend.rollback()
+
+
+async def test_a_first_attempt_that_was_made_before_is_refused_by_its_key_and_known_after_a_takeover(backend: Backend) -> None:
+    """It is taken for new, without a look: the memory of refusals is the table's key."""
+    await saved(backend, new_records=[record(backed=0)])
+    first = ReserveLine(
+        demand="sales-order/acme/1", merchant="acme", sku="A", attempt=1, units=2, fill=Fill.PARTIAL, warehouses=("W",), priority=0,
+        demanded_at=NOON,
+    )  # fmt: skip
+    one, other = (StockSide(backend.storage, StockSettings(doubted_messages=1)) for _ in range(2))
+    for side, demand in ((one, "sales-order/acme/1"), (other, "sales-order/acme/2")):
+        await side.resume(PARTITION)
+        assert [told.reserved_units for told in await decided(backend, side, first.but(demand=demand))] == [2]
+    with pytest.raises((asyncpg.UniqueViolationError, ValueError)):
+        await decided(backend, other, first)
+    await backend.rollback()
+    await other.resume(PARTITION)
+    assert [told.reserved_units for told in await decided(backend, other, first)] == [2]
+    assert (await backend.storage.summaries([("acme", "A")]))["acme", "A"].records[0].backed == 4
+
+
+async def decided(backend: Backend, side: StockSide, command: StockCommand) -> list[Outcome]:
+    """The outcomes of one batch."""
+    async with committed(backend):
+        sends = await side.decide([command], NOON)
+        await side.save()
+    return [send.message for send in sends if isinstance(send.message, Outcome)]
 
 
 async def test_the_skus_of_a_partition_are_gone_through_in_order(backend: Backend) -> None:

@@ -49,8 +49,8 @@ def test_another_limit_of_the_stock_side_has_another_hash() -> None:
     assert of_stock(replace(STOCK, serve_limit=99)) != of_stock(STOCK)
 
 
-def test_what_is_cached_decides_nothing() -> None:
-    assert of_stock(replace(STOCK, cache_rows=1)) == of_stock(STOCK)
+def test_what_is_cached_or_looked_up_decides_nothing() -> None:
+    assert of_stock(replace(STOCK, cache_rows=1)) == of_stock(replace(STOCK, doubted_messages=1)) == of_stock(STOCK)
     assert of_demand(replace(DEMAND, cached_lines=1)) == of_demand(DEMAND)
 
 
