@@ -3,11 +3,16 @@
 import asyncio
 import json
 import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from services.orders.core.model import Key
+from services.orders.feeds import intake as intake_feed
+from services.orders.store import allocations, projecting, saving
 from services.orders.store.tables import metadata
 from shared.api_keys import create_api_key
 from shared.partitions.model import InputRecord
@@ -80,6 +85,87 @@ async def test_a_version_that_says_nothing_new_is_remembered_against_an_older_on
         assert (await orders.get(f"/orders/{number}"))["lines"][0]["units"] == 1
     assert [event.demand.version for event in await orders.events()] == [1, 1]
     assert await _letters(orders) == []
+
+
+@dataclass
+class LookedUp:
+    """Which orders were looked up, by their feed."""
+
+    by_intake: list[list[str]] = field(default_factory=list)
+    by_answers: list[list[str]] = field(default_factory=list)
+
+
+@pytest.fixture
+def looked_up(monkeypatch: pytest.MonkeyPatch) -> LookedUp:
+    """Listens in; the real look-ups are made."""
+    seen = LookedUp()
+
+    async def loading(connection: Any, keys: Iterable[Key], *, lock: bool) -> Any:
+        seen.by_intake.append(sorted(key.number for key in keys))
+        return await saving.load(connection, keys, lock=lock)
+
+    async def loading_standings(raw: Any, keys: Sequence[Key], *, lock: bool = False) -> Any:
+        if not lock:
+            seen.by_answers.append([key.number for key in keys])
+        return await allocations.load_standings(raw, keys, lock=lock)
+
+    monkeypatch.setattr(intake_feed, "load", loading)
+    monkeypatch.setattr(projecting, "load_standings", loading_standings)
+    return seen
+
+
+async def test_a_first_version_is_looked_up_only_where_the_order_is_there(orders: Orders, looked_up: LookedUp) -> None:
+    await orders.take_in(intake("A-1", 1), intake("A-2", 1))
+    assert looked_up.by_intake == []
+    await orders.take_in(intake("A-1", 1), intake("A-3", 1))
+    assert looked_up.by_intake == [["A-1", "A-3"]]
+    await orders.take_in(intake("A-1", 2, units=2), intake("A-4", 1))
+    assert looked_up.by_intake[1:] == [["A-1"]]
+    assert [(event.number, event.demand.version) for event in await orders.events()] == [
+        ("A-1", 1), ("A-2", 1), ("A-3", 1), ("A-4", 1), ("A-1", 2),
+    ]  # fmt: skip
+    assert await _letters(orders) == []
+
+
+async def test_a_first_version_that_comes_late_is_no_news_whatever_is_wrong_with_it(orders: Orders) -> None:
+    """Taken for new it would be refused, and become a dead letter."""
+    await orders.take_in(intake("A-1", 3))
+    await orders.take_in(intake("A-1", 1, lines=(Line(sku="CUP", units=1), Line(sku="CUP", units=2))), intake("A-2", 1))
+    assert await _letters(orders) == []
+    assert [item["number"] for item in (await orders.get("/orders", sort="number"))["items"]] == ["A-1", "A-2"]
+
+
+async def test_the_first_answer_of_an_order_of_a_channel_needs_no_look(orders: Orders, looked_up: LookedUp) -> None:
+    await orders.take_in(intake("A-1", 1), intake("A-2", 1, allocate=False))
+    await orders.answer("A-1", "could_not_allocate")
+    await orders.answer("A-1", "allocated")
+    assert looked_up.by_answers == [[], ["A-1"]]
+    found = await orders.get("/orders/A-1")
+    assert (found["allocation_status"], found["allocation_version"], found["pending"]) == ("allocated", 2, None)
+
+
+async def test_an_answer_about_the_first_version_ends_no_later_step(orders: Orders) -> None:
+    await orders.take_in(intake("A-1", 1))
+    first = await orders.answer_of("A-1", "allocated")
+    await orders.post("/orders/A-1/cancel")
+    await orders.hand_over([first])
+    found = await orders.get("/orders/A-1")
+    assert (found["status"], found["allocation_status"], found["pending"]) == ("canceled", "allocated", "release")
+    await orders.answer("A-1", "released")
+    found = await orders.get("/orders/A-1")
+    assert (found["status"], found["allocation_status"], found["pending"]) == ("canceled", "unallocated", None)
+
+
+async def test_an_answer_that_another_process_has_folded_is_met_by_a_look(database: str, orders: Orders, looked_up: LookedUp) -> None:
+    await orders.take_in(intake("A-1", 1), intake("A-2", 1))
+    said = [await orders.answer_of("A-1", "allocated"), await orders.answer_of("A-2", "allocated")]
+    async with orders_service(database) as other:
+        await other.hand_over(said[:1])
+        await orders.hand_over(said)
+    assert looked_up.by_answers == [["A-1"], [], ["A-1", "A-2"]]
+    for number in ("A-1", "A-2"):
+        assert (await orders.get(f"/orders/{number}"))["allocation_version"] == 1
+        assert len((await orders.get(f"/orders/{number}/history"))["items"]) == 2
 
 
 async def test_two_processes_that_take_the_same_orders_at_once_make_each_once(database: str, orders: Orders) -> None:

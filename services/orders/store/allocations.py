@@ -11,11 +11,12 @@ from services.orders.store.rows import Row, entry_json, standing_of, told_json
 from shared.schemas.events import AllocatedLine
 
 _COLUMNS = ("merchant", "number", "status", "version", "demand_version", "picking", "lines", "first_entry")
-_STANDINGS = """
+_A_RUN_WAITS = "EXISTS (SELECT FROM orders.allocation_run_order WHERE state = 'started')"
+_STANDINGS = f"""
 SELECT o.merchant, o.number, o.version, o.status, o.wish, o.asked_step, o.asked_version, o.refusal,
        coalesce(a.status, 'unallocated') AS allocation_status, coalesce(a.version, 0) AS allocation_version,
        coalesce(a.demand_version, 0) AS allocation_demand_version, coalesce(a.picking, 'none') AS picking,
-       EXISTS (SELECT FROM orders.allocation_run_order WHERE state = 'started') AS a_run_waits
+       {_A_RUN_WAITS} AS a_run_waits
   FROM unnest($1::text[], $2::text[]) AS k (merchant, number)
   JOIN orders.sales_order o USING (merchant, number) LEFT JOIN orders.allocation a USING (merchant, number)
 """
@@ -49,9 +50,12 @@ class Overtaken(Exception):
 
 
 async def load_standings(raw: Any, keys: Sequence[Key], *, lock: bool = False) -> tuple[dict[Key, Standing], bool]:
-    """The standings of those orders that exist, and whether any bulk run waits for an order."""
-    rows = await raw.fetch(_STANDINGS + _LOCK if lock else _STANDINGS, [key.merchant for key in keys], [key.number for key in keys])
-    return {Key(row["merchant"], row["number"]): standing_of(row, row) for row in rows}, bool(rows) and rows[0]["a_run_waits"]
+    """The standings of those orders that exist, and whether any bulk run waits for an order: one statement, also where no order is asked
+    for."""
+    sql, columns = _STANDINGS + _LOCK if lock else _STANDINGS, ([key.merchant for key in keys], [key.number for key in keys])
+    rows = await raw.fetch(sql, *columns) if keys else []
+    a_run_waits = rows[0]["a_run_waits"] if rows else await raw.fetchval(f"SELECT {_A_RUN_WAITS}")
+    return {Key(row["merchant"], row["number"]): standing_of(row, row) for row in rows}, a_run_waits
 
 
 async def load_told(raw: Any, keys: Sequence[Key]) -> dict[Key, Row]:

@@ -13,6 +13,7 @@ from services.orders.store.allocations import Told, load_standings, save_told
 from services.orders.store.driver import driver
 from services.orders.store.runs import end_orders, started_among
 from services.orders.store.saving import add_history, load, save
+from services.orders.store.unanswered import Unanswered
 from shared.relay import Outbox
 from shared.schemas.events import AllocationChanged
 
@@ -39,12 +40,17 @@ class Projection:
     runs: Sequence[str]
 
 
-async def project_batch(connection: AsyncConnection, outbox: Outbox, answers: Sequence[AllocationChanged], now: datetime) -> Projection:
-    """Fold the answers, in any order and repeated as they may be, and save what came of them. Raises Overtaken."""
+async def project_batch(
+    connection: AsyncConnection, outbox: Outbox, answers: Sequence[AllocationChanged], unanswered: Unanswered | None, now: datetime
+) -> Projection:
+    """Fold the answers, in any order and repeated as they may be, and save what came of them. `unanswered`: orders that need not be
+    looked up. Raises Overtaken: the same again, without it."""
     raw = await driver(connection)
     in_turn = _by_order(answers)
-    standings, a_run_waits = await load_standings(raw, list(in_turn))
-    folded = {key: _fold(standing, in_turn[key]) for key, standing in standings.items()}
+    remembered = unanswered.take(in_turn) if unanswered is not None else {}
+    found, a_run_waits = await load_standings(raw, [key for key in in_turn if key not in remembered])
+    standings = remembered | found
+    folded = {key: _fold(standings[key], in_turn[key]) for key in in_turn if key in standings}
     loud = [key for key, fold in folded.items() if fold.has_transition]
     orders = await load(connection, loud, lock=True) if loud else {}
     folded |= {key: _fold_order(order, in_turn[key], now) for key, order in orders.items()}

@@ -9,7 +9,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from services.orders import subscriber
-from services.orders.feeds import RESTS
+from services.orders.feeds.feed import RESTS
 from services.orders.subscriber import FEW_RECORDS, MOST_REST_SECONDS, Subscriber
 
 PLACE = TopicPartition("t", 0)
