@@ -90,7 +90,7 @@ alone: $(STAMP)
 simulate: $(STAMP) ## seeded simulation on all cores: make simulate SEEDS=10000, or SEED=4711 to replay one
 	@$(BIN)/python -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-flaws: $(STAMP) ## plant every known bug in the simulation and write what finds it into docs/planted-bugs.md; takes half an hour
+flaws: $(STAMP) ## plant every known bug in the simulation and write what finds it into docs/planted-bugs.md; takes ten minutes
 	@$(BIN)/python -m tests.simulation --flaws --write $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 chaos: $(STAMP) ## real processes under random faults: make chaos MINUTES=10, or SEED=4711 for the same faults again

@@ -54,7 +54,7 @@ class StockSide:
 
     def __init__(self, storage: StockStorage, settings: StockSettings) -> None:
         self._storage, self._settings = storage, settings
-        self.rules_hash = rules_hash(replace(settings, cache_rows=0, doubted_messages=0))  # what is looked up decides nothing
+        self.rules_hash = rules_hash(replace(settings, cache_rows=0, doubted_commands=0))  # what is looked up decides nothing
         self._partition = -1
         self._telling = NOTHING_TOLD
         self._told: Telling | None = None
@@ -63,7 +63,7 @@ class StockSide:
         self._draft: Draft | None = None
         self._used: dict[SkuKey, None] = {}
         self._named: list[tuple[SkuStock, ReservationKey]] = []
-        self._doubted = settings.doubted_messages
+        self._doubted = settings.doubted_commands
         self._cache = StockCache(settings.cache_rows)
         self._deadlines = Deadlines()
 
@@ -73,7 +73,7 @@ class StockSide:
 
     async def resume(self, partition: PartitionId) -> None:
         """See the port."""
-        self._partition, self._draft, self._doubted = partition.number, None, self._settings.doubted_messages
+        self._partition, self._draft, self._doubted = partition.number, None, self._settings.doubted_commands
         self._cache = StockCache(self._settings.cache_rows)
         self._deadlines = Deadlines()
         stored = await self._storage.deadlines(partition.number)
@@ -111,9 +111,8 @@ class StockSide:
     async def _load(self, messages: Sequence[StockCommand], due: Collection[Deadline]) -> dict[tuple[str, str, str], MovementRow]:
         """Everything that the batch names: summaries, reservations, command memory. Returns the last.
 
-        A line's first attempt is not looked up: what it makes is new. Were it there, the primary key would refuse the row that every
-        attempt leaves, and the batch is made again after a takeover, with everything looked up. (A chain goes from partition to partition:
-        a later attempt may overtake it.)
+        What is of something new is not looked up. Were it there all the same, the primary key would refuse the row that every attempt
+        leaves, and the batch is made again after a takeover, with everything looked up.
         """
         skus = self._cache.skus
         names: dict[tuple[str, str, str], None] = {}
@@ -124,12 +123,14 @@ class StockSide:
             used[key] = None
             if isinstance(message, (ReceiveStock, AdjustStock)):
                 commands[(*key, message.command_id)] = None
-            elif type(message) is ReserveLine and message.attempt == 1 and not self._doubted:
+            elif not self._doubted and _is_of_something_new(message):
                 continue
             elif key not in skus or (message.demand, message.alternative) not in skus[key].reservations:
                 names[message.demand, message.sku, message.alternative] = None
         names.update(dict.fromkeys((deadline.whose[0], deadline.sku[1], deadline.whose[1]) for deadline in due if deadline.kind == "baton"))
-        self._used, self._named, self._doubted = used, [], max(0, self._doubted - len(messages))
+        self._used, self._named = used, []
+        if self._doubted:
+            self._doubted = max(0, self._doubted - sum(map(_is_of_something_new, messages)))
         await self._load_summaries(used)
         await self._load_reservations(list(names))
         found = await self._storage.movements(list(commands)) if commands else []
@@ -223,6 +224,12 @@ class StockSide:
             self._round = round_after(self._round, told, now, self._settings)
             return told
         return []
+
+
+def _is_of_something_new(command: StockCommand) -> bool:
+    """A line's first attempt: nobody has spoken of its row before. A chain goes from partition to partition, so that a later attempt, or
+    its release, may overtake it."""
+    return type(command) is ReserveLine and command.attempt == 1
 
 
 def _end_of(last_day: date) -> datetime | None:

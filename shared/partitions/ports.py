@@ -15,6 +15,10 @@ class FenceLost(Exception):
     """Another process owns this state partition now. Nothing was written; everything in memory must go."""
 
 
+class WasKnown(Exception):
+    """What was taken for new without a look is stored already. Nothing was written; claim again, and look."""
+
+
 class PartitionStore(Protocol):
     """The generic rows of one state partition, over one dedicated connection. `begin`, `commit`, `rollback` bracket every batch."""
 

@@ -22,7 +22,7 @@ from shared.partitions.link import Link
 from shared.partitions.meter import Meter
 from shared.partitions.model import InputRecord, OutboxRow, PartitionId, Position
 from shared.partitions.partition import Halted, Limits, StatePartition
-from shared.partitions.ports import FenceLost, LogWriter, Side
+from shared.partitions.ports import FenceLost, LogWriter, Side, WasKnown
 from shared.partitions.postgres import PostgresPartitionStore
 from shared.partitions.reader import Attachment, LogReader
 from shared.partitions.turns import Turns
@@ -107,7 +107,7 @@ class Worker:
                 pause, self._alone = FIRST_PAUSE_SECONDS, ALONE_BATCHES
             except DATA_ERRORS as error:
                 self._suspect(error)
-            except (*STORE_ERRORS, KafkaError) as error:
+            except (*STORE_ERRORS, KafkaError, WasKnown) as error:
                 logger.warning("%s: %s: %s; claiming again", self.partition, type(error).__name__, error)
                 pause = FIRST_PAUSE_SECONDS if monotonic() - began > 10 else min(pause * 2, 5.0)
             except Exception as error:

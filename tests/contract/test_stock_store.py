@@ -33,6 +33,7 @@ from shared.database import hot_connection
 from shared.partitions.link import Link
 from shared.partitions.memory import MemoryDatabase, MemoryPartitionStore
 from shared.partitions.model import PartitionId
+from shared.partitions.ports import WasKnown
 from shared.schemas.commands import ReserveLine, StockCommand
 from shared.schemas.events import Outcome
 from shared.schemas.values import Fill
@@ -232,7 +233,7 @@ async def test_nothing_of_a_rolled_back_batch_is_left(backend: Backend) -> None:
 async def test_what_is_new_must_not_exist(backend: Backend, changes: dict[str, Any]) -> None:
     await saved(backend, **changes)
     await backend.begin()
-    with pytest.raises((ValueError, asyncpg.UniqueViolationError)):
+    with pytest.raises((ValueError, asyncpg.UniqueViolationError, WasKnown)):
         await backend.storage.save(NOTHING._replace(**changes))
     await backend.rollback()
 
@@ -341,11 +342,11 @@ async def test_a_first_attempt_that_was_made_before_is_refused_by_its_key_and_kn
         demand="sales-order/acme/1", merchant="acme", sku="A", attempt=1, units=2, fill=Fill.PARTIAL, warehouses=("W",), priority=0,
         demanded_at=NOON,
     )  # fmt: skip
-    one, other = (StockSide(backend.storage, StockSettings(doubted_messages=1)) for _ in range(2))
+    one, other = (StockSide(backend.storage, StockSettings(doubted_commands=1)) for _ in range(2))
     for side, demand in ((one, "sales-order/acme/1"), (other, "sales-order/acme/2")):
         await side.resume(PARTITION)
         assert [told.reserved_units for told in await decided(backend, side, first.but(demand=demand))] == [2]
-    with pytest.raises((asyncpg.UniqueViolationError, ValueError)):
+    with pytest.raises(WasKnown):
         await decided(backend, other, first)
     await backend.rollback()
     await other.resume(PARTITION)

@@ -46,7 +46,7 @@ class AllocatorBusiness:
             level_interval_ms=one_of((0, 50, 250, 2_000)),
             levels_slice=one_of((1, 2, 500)),
             cache_rows=one_of((0, 3, 30, 200_000)),
-            doubted_messages=one_of((0, 10, 2_000)),
+            doubted_commands=one_of((0, 10, 2_000)),
             round_hours=ROUND_DAYS * 24,
             round_slice=one_of((1, 2, 100)),
             round_pause_seconds=batch_seconds * one_of((0, 5)),

@@ -2,7 +2,12 @@
 
 import re
 
-REFUTED = {"AssertionError": "the product's assertion", "ValueError": "a constraint of the store", "Halted": "a halt"}
+REFUTED = {
+    "AssertionError": "the product's assertion",
+    "ValueError": "a constraint of the store",
+    "Halted": "a halt",
+    "WasKnown": "taken for new and known",
+}
 """What else refutes the product, by the exception, beside a check of the simulation. Anything else is a fault of the simulation, or a
 planted bug that does not fit the product any more."""
 

@@ -17,7 +17,7 @@ from services.allocator.core.stock.levels import next_slice
 from services.allocator.core.stock.rows import LevelsRound, SkuKey, StockChanges, Telling
 from services.allocator.core.stock.state import Reservation, SkuStock, StockRecord
 from services.allocator.stock_side import StockSide
-from shared.schemas.commands import InventoryCommand, ReceiveStock
+from shared.schemas.commands import InventoryCommand, ReceiveStock, ReserveChain, ReserveLine, StockCommand
 from tests.simulation.flaw import Flaw, flaw, nothing
 
 # ---------------------------------------------------------------- commands and their memory
@@ -51,7 +51,25 @@ def _counted_again(draft: Draft, sku: SkuStock, command: InventoryCommand) -> bo
     return _ANSWERED(draft, sku, command)
 
 
+def _is_any_line(command: StockCommand) -> bool:
+    return isinstance(command, ReserveLine)
+
+
+def _is_first_attempt(command: StockCommand) -> bool:
+    return isinstance(command, ReserveLine | ReserveChain) and command.attempt == 1
+
+
 _COMMANDS: Sequence[type[Flaw]] = (
+    flaw(
+        "LaterAttemptsAreTakenForNew",
+        "Of no attempt at a line it is looked up whether an older one has left something.",
+        (stock_side, "_is_of_something_new", _is_any_line),
+    ),
+    flaw(
+        "ChainsAreTakenForNew",
+        "A chain's first attempt is not looked up either, though its release may have overtaken it.",
+        (stock_side, "_is_of_something_new", _is_first_attempt),
+    ),
     flaw(
         "CommandsAreNotRemembered",
         "A stock command that comes again is carried out again.",

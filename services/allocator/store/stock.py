@@ -21,7 +21,9 @@ from services.allocator.core.stock.rows import (
 )
 from services.allocator.store import stock_sql as sql
 from services.allocator.store.stock_sql import StockRowsMissing
+from shared.database import constraint
 from shared.partitions.link import Copy, Link, Statement
+from shared.partitions.ports import WasKnown
 
 __all__ = ["PostgresStockStorage", "StockRowsMissing"]
 _figures = attrgetter("merchant", "sku", "record", "on_hand", "held", "backed", "flagged", "version")
@@ -84,11 +86,16 @@ class PostgresStockStorage:
         return [(row[0], row[1]) for row in found]
 
     async def save(self, changes: StockChanges) -> None:
-        """See the port. Raises StockRowsMissing."""
+        """See the port. Raises StockRowsMissing, WasKnown."""
         through = self._link.through
-        for what, rows in _writes(changes):
-            if rows:
-                await (through.copy(what, rows) if isinstance(what, Copy) else through.write(what, rows))
+        try:
+            for what, rows in _writes(changes):
+                if rows:
+                    await (through.copy(what, rows) if isinstance(what, Copy) else through.write(what, rows))
+        except asyncpg.UniqueViolationError as error:
+            if constraint(error) == "reservation_pkey":
+                raise WasKnown(f"a reservation that was taken for new is stored: {error}") from error
+            raise
 
 
 def _writes(changes: StockChanges) -> Iterator[tuple[Statement | Copy, Sequence[tuple[Any, ...]]]]:

@@ -16,6 +16,7 @@ from services.allocator.core.stock.rows import (
     StoredSku,
 )
 from shared.partitions.memory import MemoryTransaction
+from shared.partitions.ports import WasKnown
 
 RECORDS, QUEUES, BATONS, RESERVATIONS, MOVEMENTS, TOLD = "stock_record", "sku_queue", "baton", "reservation", "movement", "levels_told"
 
@@ -85,7 +86,10 @@ class MemoryStockStorage:
             if row is None or row.reserved_units or row.waiting_units:
                 raise ValueError(f"{RESERVATIONS} {name} is no tombstone: {row}")
             self._current().delete(RESERVATIONS, name)
-        self._insert(RESERVATIONS, [(row[:3], row) for row in changes.new_reservations])
+        for new in changes.new_reservations:
+            if self._current().get(RESERVATIONS, new[:3]) is not None:
+                raise WasKnown(f"{RESERVATIONS} {new[:3]} exists")
+            self._current().put(RESERVATIONS, new[:3], new)
         self._replace(RESERVATIONS, [(row[:3], row) for row in changes.changed_reservations])
         self._insert(MOVEMENTS, [(row[:5], row) for row in changes.movements])
         transaction = self._current()

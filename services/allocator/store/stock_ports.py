@@ -28,4 +28,5 @@ class StockStorage(Protocol):
         """The next SKUs of the partition that have stock records, in order, at most so many; from the first where `after` is None."""
 
     async def save(self, changes: StockChanges) -> None:
-        """Write the changes of one batch, in bulk. New rows that exist, changed rows and forgotten ones that are missing are errors."""
+        """Write the changes of one batch, in bulk. New rows that exist, changed rows and forgotten ones that are missing are errors.
+        Raises WasKnown for a new reservation that exists."""

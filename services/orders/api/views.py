@@ -118,7 +118,7 @@ class EntryView(View):
     """One entry of a history."""
 
     happening: str
-    version: int
+    version: int = Field(description="the order's; of an answer of the allocator the one that was answered")
     at: datetime
     by: str
     details: dict[str, Any]

@@ -114,9 +114,10 @@ def _transition(standing: Standing, answer: AllocationChanged) -> Transition | N
 
 
 def _entry(standing: Standing, answer: AllocationChanged, status: AllocationStatus) -> Entry:
+    """Under the version that was answered: the order may be at a later one by now."""
     return Entry(
         happening=Happening.ALLOCATION_CHANGED,
-        version=standing.version,
+        version=answer.demand_version,
         at=answer.decided_at,
         by=BY,
         details={"from": standing.allocation_status.value, "to": status.value, "allocation_version": answer.version},

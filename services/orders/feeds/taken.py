@@ -32,7 +32,7 @@ class Taken:
 
 
 class LookFirst(Exception):
-    """Somebody else has made an order that was taken for new. Roll back, and take the batch again with `look`."""
+    """An order that was taken for new is refused, and may be there. Roll back, and take the batch again with `look`."""
 
 
 class Take(Protocol):

@@ -1,5 +1,5 @@
-"""Orders that this process has made and that the allocator has not answered yet: their first answer is folded without looking them up,
-which took Postgres 15 us an order."""
+"""Orders that this process has made of what channels said and that the allocator has not answered yet: their first answer is folded
+without looking them up, which took Postgres 15 us an order."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice

@@ -50,7 +50,7 @@ def test_another_limit_of_the_stock_side_has_another_hash() -> None:
 
 
 def test_what_is_cached_or_looked_up_decides_nothing() -> None:
-    assert of_stock(replace(STOCK, cache_rows=1)) == of_stock(replace(STOCK, doubted_messages=1)) == of_stock(STOCK)
+    assert of_stock(replace(STOCK, cache_rows=1)) == of_stock(replace(STOCK, doubted_commands=1)) == of_stock(STOCK)
     assert of_demand(replace(DEMAND, cached_lines=1)) == of_demand(DEMAND)
 
 

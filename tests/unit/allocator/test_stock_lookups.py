@@ -6,8 +6,10 @@ from services.allocator.core.stock.rows import ReservationRow
 from services.allocator.stock_side import StockSettings, StockSide
 from services.allocator.store.stock_memory import MemoryStockStorage
 from shared.partitions.memory import MemoryTransaction
+from shared.partitions.partition import Limits
 from shared.schemas.commands import ChainStop, Release, ReserveChain, ReserveLine, StockCommand
 from shared.schemas.values import Fill
+from shared.schemas.wire import MAX_PACKED
 from tests.unit.allocator.memory_partition import START, MemoryPartition
 
 
@@ -41,10 +43,10 @@ def chain(name: str) -> ReserveChain:
     )  # fmt: skip
 
 
-def asked_for(doubted_messages: int, *batches: Sequence[StockCommand]) -> list[str]:
+def asked_for(doubted_commands: int, *batches: Sequence[StockCommand]) -> list[str]:
     """In one ownership."""
     asked: list[str] = []
-    settings = StockSettings(doubted_messages=doubted_messages)
+    settings = StockSettings(doubted_commands=doubted_commands)
     partition = MemoryPartition("stock", lambda current: StockSide(Asked(current, asked), settings), forgetful=False)
     for batch in batches:
         partition.decide(batch)
@@ -65,3 +67,9 @@ def test_a_first_attempt_is_looked_up_where_another_command_names_it_too() -> No
 
 def test_after_a_takeover_everything_is_looked_up_for_a_while() -> None:
     assert asked_for(2, [line("1")], [line("2"), line("3")], [line("4")]) == ["1", "2", "3"]
+    assert asked_for(1, [release("1"), release("2")], [line("3")], [line("4")]) == ["1", "2", "3"]
+
+
+def test_more_is_looked_up_after_a_takeover_than_a_batch_has() -> None:
+    """Else the command that the store refused might be taken for new again."""
+    assert StockSettings().doubted_commands >= Limits().messages + MAX_PACKED

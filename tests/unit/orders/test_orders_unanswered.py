@@ -66,4 +66,4 @@ def test_whatever_was_asked_since_an_answer_about_the_first_version_comes_to_the
         assert looked_up is not None
         assert stored(remembered.standing) == stored(looked_up.standing)
         assert remembered.transition is looked_up.transition is None
-        assert (remembered.entry is None) == (looked_up.entry is None)
+        assert remembered.entry == looked_up.entry

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import asyncpg
+
 from shared.partitions.joint import JointBatchLost
 from shared.partitions.link import Link
 from shared.partitions.model import PartitionId
-from shared.partitions.ports import Side
+from shared.partitions.ports import Side, WasKnown
 from shared.partitions.worker import Worker
 
 
@@ -35,3 +37,10 @@ async def test_pauses_grow_while_the_database_is_away_also_where_that_began_with
     worker = Failing(JointBatchLost(), *[OSError() for _ in range(3)])
     await worker.run()
     assert 0 < worker.pauses[0] < worker.pauses[-1]
+
+
+async def test_what_turned_out_to_be_known_is_claimed_again_and_no_halt_also_while_a_culprit_is_sought() -> None:
+    worker = Failing(asyncpg.DataError(), WasKnown(), WasKnown())
+    await worker.run()
+    assert len(worker.pauses) == 3
+    assert worker.halted is None
