@@ -16,7 +16,7 @@ from tests.benchmarks.workloads import Picker, picker
 from tests.support.shop import api_key
 
 SKUS = 1_000
-WARM_ORDERS, LONE_ORDERS = 100, 150
+WARM_ORDERS, LONE_ORDERS = 60, 150
 """Every state partition has to have served some: after thirty in all, p99 of those that count was 250 ms, after a hundred 40 to 55."""
 CLIENTS = 128
 MOST_SECONDS, HALF_SECONDS = 3.0, 5.0
