@@ -21,7 +21,7 @@ from tests.benchmarks.measuring import Measurement
 from tests.benchmarks.stand import AT, MERCHANT, PARTITIONS, SETTLE_SECONDS, STUCK_SECONDS, WAREHOUSE, Stand, Watched, of_the_machine, stand
 from tests.benchmarks.workloads import SKUS, picker
 
-ORDERS = 20_000
+ORDERS = 16_000
 WARM_ORDERS = 2_000
 SHOWN = "SELECT count(*) FROM orders.allocation WHERE status = 'allocated'"
 Work = list[tuple[int, Record]]

@@ -2,9 +2,8 @@
 has grown costs. Filled by both cores at once, without indexes, which are made when everything is there."""
 
 import asyncio
-import itertools
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -24,18 +23,18 @@ _QUICK = {"synchronous_commit": "off", "maintenance_work_mem": "512MB", "max_par
 
 # JSON by hand: json_build_array and json_agg took as long as all reservations.
 _SOME = """
-CREATE TEMPORARY TABLE line ON COMMIT DROP AS
+WITH line AS MATERIALIZED (
 SELECT i AS demand_number, concat('sales-order/acme/o-', i) AS demand,
        concat('SKU-', lpad(((i * 7 + k * 131) % $SKUS)::text, 6, '0')) AS sku,
        1 + i % 2 AS record, 2 AS reserved, CASE WHEN i % 10 < $WAITING THEN 1 ELSE 0 END AS waiting,
        timestamptz '2026-11-01 12:00:00+00' + make_interval(secs => i) AS demanded_at
-  FROM generate_series($FIRST, $LAST) AS i, generate_series(0, $LINES - 1) AS k;
-
+  FROM generate_series($FIRST, $LAST) AS i, generate_series(0, $LINES - 1) AS k
+), reserved AS (
 INSERT INTO allocator.reservation (demand, sku, alternative, merchant, attempt, version, reserved_units, flagged_units, waiting_units,
        consumed_units, pending, fill, strategy, priority, demanded_at, warehouses, piece_records, piece_units, created_at)
 SELECT demand, sku, '', 'acme', 1, 1, reserved, 0, waiting, 0, false, 'partial', 'fefo', 0, demanded_at, ARRAY['main'], ARRAY[record],
-       ARRAY[reserved], demanded_at FROM line;
-
+       ARRAY[reserved], demanded_at FROM line
+)
 INSERT INTO allocator.demand (demand, partition, merchant, status, wish, version, attempt, state)
 SELECT demand, demand_number % 8, 'acme', 'lines', 'stock', 1, 1, concat(
          '{"lines":[', string_agg(concat('["', sku, '",', reserved + waiting, ',["main"]]'), ','),
@@ -78,13 +77,15 @@ SELECT side, number, 1, max(batch_no), jsonb_build_object(
 ANALYZE;
 """
 
-_KEYS = """
-SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) AS drop,
-       format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) AS make
-  FROM pg_constraint WHERE conrelid = $1::text::regclass AND contype = 'p'
-UNION ALL
-SELECT format('DROP INDEX %s', indexrelid::regclass), pg_get_indexdef(indexrelid)
-  FROM pg_index WHERE indrelid = $1::text::regclass AND NOT indisprimary
+_INDEXES = """
+SELECT CASE WHEN c.oid IS NULL THEN format('DROP INDEX %s', i.indexrelid::regclass)
+            ELSE format('ALTER TABLE %s DROP CONSTRAINT %I', i.indrelid::regclass, c.conname) END AS drop,
+       pg_get_indexdef(i.indexrelid) AS make,
+       CASE WHEN c.oid IS NOT NULL
+            THEN format('ALTER TABLE %1$s ADD CONSTRAINT %2$I PRIMARY KEY USING INDEX %2$I', i.indrelid::regclass, c.conname)
+            END AS make_key
+  FROM pg_index AS i LEFT JOIN pg_constraint AS c ON c.conindid = i.indexrelid AND c.contype = 'p'
+ WHERE i.indrelid = ANY ($1::text[]::regclass[])
 """
 
 
@@ -100,12 +101,15 @@ async def large_ledger(
     given = {"SKUS": skus, "LINES": LINES, "WAITING": waiting_tenths, "BATCHES": BATCHES_OF_A_PARTITION}
     demands = reservations // LINES
     async with _connected(dsn) as connection:
-        keys = [await connection.fetch(_KEYS, f"allocator.{table}") for table in _BARED]
-        for row in itertools.chain(*keys):
-            await connection.execute(row["drop"])
+        indexes = await connection.fetch(_INDEXES, [f"allocator.{table}" for table in _BARED])
+        for one in indexes:
+            await connection.execute(one["drop"])
         steps = iter(range(1, demands + 1, AT_ONCE))
         await asyncio.gather(*[_fill(dsn, steps, demands, given, say) for _ in range(FILLERS)])
-        await asyncio.gather(*[_make(dsn, [row["make"] for row in of_one]) for of_one in keys])
+        await asyncio.gather(*[_make(dsn, one["make"]) for one in indexes])
+        for one in indexes:
+            if one["make_key"]:
+                await connection.execute(one["make_key"])
         await connection.execute(_filled_in(_REST, given))
 
 
@@ -117,10 +121,9 @@ async def _fill(dsn: str, steps: Iterator[int], demands: int, given: dict[str, i
             say(last / demands)
 
 
-async def _make(dsn: str, statements: Iterable[str]) -> None:
+async def _make(dsn: str, index: str) -> None:
     async with _connected(dsn) as connection:
-        for statement in statements:
-            await connection.execute(statement)
+        await connection.execute(index)
 
 
 def _filled_in(sql: str, given: dict[str, int]) -> str:
