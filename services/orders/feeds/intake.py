@@ -25,11 +25,11 @@ _to_json = msgspec.json.Encoder().encode
 async def take_intake(connection: AsyncConnection, outbox: Outbox, records: Sequence[InputRecord], now: datetime, *, look: bool) -> Taken:
     """Make, edit and cancel orders as their channels say. What is refused is condemned with the reason; its neighbours are unharmed.
 
-    Without `look` a channel's first version is taken for an order that is not there: to look for it cost as much as an index.
+    Without `look` a channel's first version is taken for an order that is not there.
     """
     messages, condemned = _messages_in(records)
-    known = {key for key, message, _ in messages if look or message.version > 1}
-    orders: dict[Key, Order] = await load(connection, known, lock=True) if known else {}
+    looked_up = {key for key, message, _ in messages if look or message.version > 1}
+    orders: dict[Key, Order] = await load(connection, looked_up, lock=True) if looked_up else {}
     changes: list[Changed] = []
     unchanged: set[Key] = set()
     made: list[Key] = []
@@ -37,7 +37,7 @@ async def take_intake(connection: AsyncConnection, outbox: Outbox, records: Sequ
         present = orders.get(key)
         answer = take_in(present, message, _digest(message), now)
         if isinstance(answer, Refused):
-            if present is None and key not in known:
+            if present is None and key not in looked_up:
                 raise LookFirst(key.demand)  # of an order that is there an old version is no news, whatever is wrong with it
             letter = DeadLetter(record, f"{answer.detail}: {answer.remedy}", answer.field)
             condemned.append(Condemned(letter, message.merchant))

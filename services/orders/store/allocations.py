@@ -50,8 +50,7 @@ class Overtaken(Exception):
 
 
 async def load_standings(raw: Any, keys: Sequence[Key], *, lock: bool = False) -> tuple[dict[Key, Standing], bool]:
-    """The standings of those orders that exist, and whether any bulk run waits for an order: one statement, also where no order is asked
-    for."""
+    """The standings of those orders that exist, and whether any bulk run waits for an order, also where no order is found."""
     sql, columns = _STANDINGS + _LOCK if lock else _STANDINGS, ([key.merchant for key in keys], [key.number for key in keys])
     rows = await raw.fetch(sql, *columns) if keys else []
     a_run_waits = rows[0]["a_run_waits"] if rows else await raw.fetchval(f"SELECT {_A_RUN_WAITS}")
