@@ -59,11 +59,11 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The times of every order, by the wall clock: posted, then a mark's written and read by turns, then heard. `cpu_ms`: of the machine,
-    an order."""
+    """The times of every order, by the wall clock: posted, then a mark's written and read by turns, then heard. `whole`: from the first
+    to the last. `bare`: the same way with nothing on it."""
 
     times: Sequence[Sequence[float]]
-    cpu_ms: float
+    whole: Measurement
     bare: Measurement
 
 
@@ -72,13 +72,13 @@ async def measured(dsn: str, bootstrap: str) -> Run:
     async with stand(dsn, bootstrap) as here, customer(here) as one:
         watch = Stopwatch()
         asked = [await _asked(one) for _ in range(LONE_ORDERS)]
-        cpu_us = watch.measured(LONE_ORDERS).cpu_us_per_order
+        whole = watch.measured(LONE_ORDERS, [heard - posted for _, posted, heard in asked])
         marks = {topic: await _marks(here, topic) for topic in ACCEPTED}
     found = []
     for number, posted, heard in asked:
         between = [at for of_topic in marks.values() for at in (of_topic[number].written, of_topic[number].read) if at is not None]
         found.append([posted, *between, heard])
-    return Run(found, (cpu_us or 0.0) / 1e3, await bare_chain.measure(dsn, bootstrap))
+    return Run(found, whole, await bare_chain.measure(dsn, bootstrap))
 
 
 async def _asked(one: Customer) -> tuple[str, float, float]:
@@ -111,22 +111,15 @@ def _beginnings(batches: Iterable[Any], topic: str) -> Callable[[int, int], floa
 
 def show(console: Console, run: Run) -> None:
     """A line for each hop."""
-    times, bare = run.times, run.bare
-    hops = list(zip(*[[after - before for before, after in pairwise(one)] for one in times], strict=True))
-    table = Table(title=f"One order alone, medians of {len(times)}", title_justify="left", box=box.SIMPLE_HEAD)
+    hops = list(zip(*[[after - before for before, after in pairwise(one)] for one in run.times], strict=True))
+    table = Table(title=f"One order alone, medians of {len(run.times)}", title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("hop", "p50 ms", "p99 ms", "CPU ms"):
         table.add_column(heading, justify="left" if heading == "hop" else "right", no_wrap=heading != "hop")
     for name, seconds in zip(HOPS, hops, strict=True):
         table.add_row(name, f"{median(seconds) * 1e3:.1f}", f"{percentile_ms(seconds, 0.99):.1f}")
-    whole = [one[-1] - one[0] for one in times]
-    table.add_row("all", f"{median(whole) * 1e3:.1f}", f"{percentile_ms(whole, 0.99):.1f}", f"{run.cpu_ms:.1f}")
-    assert bare.cpu_us_per_order is not None, "it was measured"
-    table.add_row(
-        f"with nothing on the way: {bare_chain.HOPS} hops, {bare_chain.HOPS} commits",
-        f"{bare.p50_ms:.1f}",
-        f"{bare.p99_ms:.1f}",
-        f"{bare.cpu_us_per_order / 1e3:.1f}",
-    )
+    for name, one in (("all", run.whole), (f"with nothing on the way: {bare_chain.HOPS} hops, {bare_chain.HOPS} commits", run.bare)):
+        assert one.cpu_us_per_order is not None, "it was measured"
+        table.add_row(name, f"{one.p50_ms:.1f}", f"{one.p99_ms:.1f}", f"{one.cpu_us_per_order / 1e3:.1f}")
     console.print(table)
 
 

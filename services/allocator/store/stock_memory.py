@@ -86,10 +86,7 @@ class MemoryStockStorage:
             if row is None or row.reserved_units or row.waiting_units:
                 raise ValueError(f"{RESERVATIONS} {name} is no tombstone: {row}")
             self._current().delete(RESERVATIONS, name)
-        for new in changes.new_reservations:
-            if self._current().get(RESERVATIONS, new[:3]) is not None:
-                raise WasKnown(f"{RESERVATIONS} {new[:3]} exists")
-            self._current().put(RESERVATIONS, new[:3], new)
+        self._insert(RESERVATIONS, [(row[:3], row) for row in changes.new_reservations], refusal=WasKnown)
         self._replace(RESERVATIONS, [(row[:3], row) for row in changes.changed_reservations])
         self._insert(MOVEMENTS, [(row[:5], row) for row in changes.movements])
         transaction = self._current()
@@ -105,10 +102,10 @@ class MemoryStockStorage:
     def _rows(self, table: str) -> list[Any]:
         return [row for _, row in self._current().scan(table)]
 
-    def _insert(self, table: str, rows: list[tuple[Hashable, Any]]) -> None:
+    def _insert(self, table: str, rows: list[tuple[Hashable, Any]], refusal: type[Exception] = ValueError) -> None:
         for key, row in rows:
             if self._current().get(table, key) is not None:
-                raise ValueError(f"{table} {key} exists")
+                raise refusal(f"{table} {key} exists")
             self._current().put(table, key, row)
 
     def _replace(self, table: str, rows: list[tuple[Hashable, Any]]) -> None:
