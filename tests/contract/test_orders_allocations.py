@@ -4,7 +4,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
+from services.orders.store.tables import metadata
 from shared.database import hot_connection
 from shared.migrations import migrate
 from tests.support.migrations import migrations_until
@@ -83,3 +85,11 @@ async def test_what_was_known_before_the_allocation_had_a_table_is_carried_over(
     assert [(line["sku"], line["waiting_units"], line["reserved_units"]) for line in first["lines"]] == [("POT", 1, 0), ("CUP", 0, 2)]
     assert first["lines"][0]["shortage"]["missing_units"] == 1
     assert first["lines"][1]["pieces"][0]["record"] == 4
+
+
+async def test_the_tables_are_as_the_migrations_made_them(orders: Orders) -> None:
+    sql = text("SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'orders'")
+    async with orders.platform.reading() as connection:
+        found = {(row.table_name, row.column_name) for row in await connection.execute(sql)}
+    known = {(table.name, column.name) for table in metadata.tables.values() for column in table.columns}
+    assert {row for row in found if row[0] not in {"outbox", "idempotency_key"}} == known

@@ -63,6 +63,11 @@ class Orders:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    async def letters(self, **query: Any) -> list[dict[str, Any]]:
+        """The dead letters of the first page."""
+        items: list[dict[str, Any]] = (await self.get("/dead-letters", **query))["items"]
+        return items
+
     async def made(self, number: str, units: dict[str, int] | None = None, **more: Any) -> dict[str, Any]:
         """Make an order; its receipt."""
         answer = await self.post("/orders", {"number": number, "lines": lines(units or {"CUP": 2}), **more})

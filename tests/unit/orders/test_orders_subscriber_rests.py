@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,26 +10,16 @@ from aiokafka import TopicPartition
 from services.orders import subscriber
 from services.orders.feeds.feed import RESTS
 from services.orders.subscriber import FEW_RECORDS, MOST_REST_SECONDS, Subscriber
-
-PLACE = TopicPartition("t", 0)
+from tests.unit.orders.one_partition import PLACE, OnePartition, records
 
 
 @dataclass
-class BrokerWithBatches:
+class BrokerWithBatches(OnePartition):
     """A consumer that gives batches of these sizes, and then nothing."""
 
     sizes: list[int]
     given: int = 0
     empty: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-    async def commit(self, offsets: Any) -> None: ...
-
-    def assignment(self) -> set[TopicPartition]:
-        return {PLACE}
 
     async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
         if not self.sizes:
@@ -38,7 +27,7 @@ class BrokerWithBatches:
             await asyncio.Event().wait()
         offsets = range(self.given, self.given + self.sizes.pop(0))
         self.given = offsets.stop
-        return {PLACE: [SimpleNamespace(topic="t", partition=0, offset=n, timestamp=0, key=None, value=b"x", headers=()) for n in offsets]}
+        return {PLACE: records(offsets)}
 
 
 @pytest.mark.parametrize(

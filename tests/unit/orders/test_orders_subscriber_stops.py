@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,26 +9,16 @@ from aiokafka import TopicPartition
 
 from services.orders import subscriber
 from services.orders.subscriber import Subscriber
-
-PLACE = TopicPartition("t", 0)
+from tests.unit.orders.one_partition import PLACE, OnePartition, records
 
 
 @dataclass
-class BrokerThatDawdles:
+class BrokerThatDawdles(OnePartition):
     """A consumer with one record, whose first commit never comes back."""
 
-    records: list[Any] = field(
-        default_factory=lambda: [SimpleNamespace(topic="t", partition=0, offset=6, timestamp=0, key=None, value=b"x", headers=())]
-    )
+    records: list[Any] = field(default_factory=lambda: records([6]))
     dawdles: asyncio.Event = field(default_factory=asyncio.Event)
     committed: list[dict[TopicPartition, int]] = field(default_factory=list)
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-    def assignment(self) -> set[TopicPartition]:
-        return {PLACE}
 
     async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
         await asyncio.sleep(0)
